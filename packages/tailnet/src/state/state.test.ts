@@ -26,7 +26,8 @@ const crypto = { x25519PublicKey: (key: Uint8Array) => key.map((byte) => byte ^ 
 let counter = 0;
 const rng = {
   fill(bytes: Uint8Array): void {
-    for (let i = 0; i < bytes.length; i++) bytes[i] = (counter += 7) & 0xff;
+    counter += 1;
+    for (let i = 0; i < bytes.length; i++) bytes[i] = (counter * 37 + i * 7) & 0xff;
   },
 };
 
