@@ -1,0 +1,114 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const LINES_MAX = 500;
+
+/** What each package may import besides itself, Node.js only where `node` is true. Anything else fails. */
+const ALLOWED: Record<string, { node: boolean; packages: readonly string[] }> = {
+  proto: { node: false, packages: ['@noble/'] },
+  host: { node: true, packages: ['koffi'] },
+  tailnet: { node: true, packages: ['@heddle/proto/', '@heddle/host/', 'fzstd'] },
+  lab: { node: true, packages: ['@heddle/proto/', '@heddle/tailnet'] },
+  daemon: {
+    node: true,
+    packages: ['@heddle/proto/', '@heddle/host/', '@heddle/tailnet', '@heddle/lab', 'commander', 'zod'],
+  },
+};
+
+/** Folders of proto that may import only the named siblings; `node` alone may import every folder. */
+const PROTO_FOLDERS: Record<string, readonly string[]> = {
+  bytes: [],
+  time: [],
+  crypto: ['bytes'],
+  keys: ['bytes', 'crypto'],
+  ip: ['bytes'],
+  stun: ['bytes', 'ip'],
+  disco: ['bytes', 'crypto', 'keys', 'ip'],
+  derp: ['bytes', 'time', 'crypto', 'keys'],
+  noise: ['bytes', 'crypto', 'keys', 'time'],
+  wireguard: ['bytes', 'time', 'crypto', 'keys'],
+  filter: ['bytes', 'time', 'ip'],
+  control: ['bytes', 'crypto', 'keys', 'ip', 'filter', 'dns'],
+  routing: ['ip'],
+  path: ['bytes', 'time', 'crypto', 'keys', 'ip', 'disco', 'stun'],
+  netcheck: ['bytes', 'time', 'crypto', 'ip', 'stun', 'control'],
+  netstack: ['bytes', 'time', 'crypto', 'ip'],
+  dns: ['ip', 'control'],
+  tsmp: ['bytes', 'ip'],
+};
+
+function sources(folder: string): string[] {
+  return readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name);
+    if (statSync(path).isDirectory()) return name === 'node_modules' || name === 'dist' ? [] : sources(path);
+    return name.endsWith('.ts') ? [path] : [];
+  });
+}
+
+function imports(path: string): string[] {
+  const text = readFileSync(path, 'utf8');
+  return [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1] as string);
+}
+
+describe('imports', () => {
+  for (const [name, allowed] of Object.entries(ALLOWED)) {
+    it(`${name} imports only what its row allows`, () => {
+      const bad = sources(join(ROOT, 'packages', name, 'src'))
+        .filter((path) => !path.endsWith('.test.ts'))
+        .flatMap((path) =>
+          imports(path)
+            .filter((target) => !target.startsWith('.'))
+            .filter((target) => !(target.startsWith('node:') && allowed.node))
+            .filter((target) => !allowed.packages.some((prefix) => target.startsWith(prefix)))
+            .map((target) => `${relative(ROOT, path)} imports ${target}`),
+        );
+      expect(bad).toEqual([]);
+    });
+  }
+
+  it('the folders of proto import downwards', () => {
+    const base = join(ROOT, 'packages/proto/src');
+    const bad = Object.entries(PROTO_FOLDERS).flatMap(([folder, allowed]) =>
+      sources(join(base, folder))
+        .filter((path) => !path.endsWith('.test.ts'))
+        .flatMap((path) =>
+          imports(path)
+            .filter((target) => target.startsWith('..'))
+            .map((target) => relative(base, join(path, '..', target)).split('/')[0] as string)
+            .filter((other) => other !== folder && !allowed.includes(other))
+            .map((other) => `${relative(base, path)} imports ${other}/`),
+        ),
+    );
+    expect(bad).toEqual([]);
+  });
+
+  it('every folder of proto has a row', () => {
+    const folders = readdirSync(join(ROOT, 'packages/proto/src'), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
+    expect(folders.filter((name) => name !== 'node' && !(name in PROTO_FOLDERS))).toEqual([]);
+  });
+
+  it('the wire schema imports nothing of ours', () => {
+    const bad = sources(join(ROOT, 'packages/daemon/src/schema')).flatMap((path) =>
+      imports(path)
+        .filter((target) => target !== 'zod' && target !== 'vitest' && !target.startsWith('./'))
+        .map((target) => `${relative(ROOT, path)} imports ${target}`),
+    );
+    expect(bad).toEqual([]);
+  });
+});
+
+describe('sizes', () => {
+  it(`no source file has more than ${LINES_MAX} lines`, () => {
+    const long = ['packages', 'tests', 'bench']
+      .flatMap((folder) => sources(join(ROOT, folder)))
+      .filter((path) => !path.endsWith('.generated.ts'))
+      .map((path) => ({ path: relative(ROOT, path), lines: readFileSync(path, 'utf8').split('\n').length }))
+      .filter(({ lines }) => lines > LINES_MAX);
+    expect(long).toEqual([]);
+  });
+});
