@@ -1,12 +1,11 @@
 import { chacha20poly1305, xchacha20poly1305 } from '@noble/ciphers/chacha.js';
-import { hsalsa, xsalsa20poly1305 } from '@noble/ciphers/salsa.js';
+import { xsalsa20poly1305 } from '@noble/ciphers/salsa.js';
 import { x25519 } from '@noble/curves/ed25519.js';
 import { blake2s } from '@noble/hashes/blake2.js';
 import { hmac } from '@noble/hashes/hmac.js';
+import { deriveBoxKey } from './box-key.ts';
 import type { CryptoProvider, PacketCipher } from './provider.ts';
 
-/** "expand 32-byte k" as four little-endian words. */
-const SIGMA = Uint32Array.of(0x61707865, 0x3320646e, 0x79622d32, 0x6b206574);
 const TAG_BYTES = 16;
 const NO_BYTES = new Uint8Array(0);
 
@@ -79,11 +78,7 @@ function sharedSecret(privateKey: Uint8Array, publicKey: Uint8Array): Uint8Array
 
 function boxPrecompute(privateKey: Uint8Array, publicKey: Uint8Array): Uint8Array | undefined {
   const secret = sharedSecret(privateKey, publicKey);
-  if (secret === undefined) return undefined;
-  const derived = new Uint32Array(8);
-  hsalsa(SIGMA, new Uint32Array(secret.slice().buffer), new Uint32Array(4), derived);
-  secret.fill(0);
-  return new Uint8Array(derived.buffer);
+  return secret && deriveBoxKey(secret);
 }
 
 function openOrUndefined(
