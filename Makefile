@@ -10,7 +10,7 @@ node_modules/.installed: package-lock.json package.json $(wildcard packages/*/pa
 
 # The main job on the built-in lab: two nodes, 64 MiB and an HTTP request through the tunnel, by name.
 demo: build
-	@node packages/daemon/dist/demo/main.js
+	@node packages/lab/dist/demo/main.js
 
 # Everything that needs neither Go, root nor the network.
 test: build
