@@ -55,14 +55,12 @@ export function loadOrCreateKeys(options: NodeKeysOptions): NodeKeys {
 }
 
 /**
- * Stores a new node key, the machine key stays: after a log-out, or when the server wants a fresh one.
+ * Stores a new node key beside the machine key that is there: before it is used, so that a crash cannot lose it.
  * @throws {TailnetError} as {@link loadOrCreateKeys}.
  */
-export function replaceNodeKey(options: NodeKeysOptions): NodeKeys {
+export function storeNodeKey(options: NodeKeysOptions, nodeKey: NodePrivateKey): void {
   const { machineKey } = loadOrCreateKeys(options);
-  const keys = { machineKey, nodeKey: generatePrivateKey('node', options.crypto, options.rng) };
-  storeKeys(options.dir, normalizeControlUrl(options.controlUrl), keys);
-  return keys;
+  storeKeys(options.dir, normalizeControlUrl(options.controlUrl), { machineKey, nodeKey });
 }
 
 function storeNewKeys(options: NodeKeysOptions, controlUrl: string): NodeKeys {

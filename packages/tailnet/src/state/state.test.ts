@@ -14,10 +14,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { generatePrivateKey } from '@heddle/proto/keys/private-key';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TailnetError } from '../tailnet-error.ts';
 import type { LogLine } from '../types.ts';
-import { loadOrCreateKeys, type NodeKeys, replaceNodeKey } from './node-keys.ts';
+import { loadOrCreateKeys, type NodeKeys, storeNodeKey } from './node-keys.ts';
 import { openStateDir, type StateDir } from './state-dir.ts';
 import { type FileSystem, nodeFileSystem } from './state-files.ts';
 
@@ -63,6 +64,12 @@ function texts(keys: NodeKeys): string[] {
   return [keys.machineKey.exposeText(), keys.nodeKey.exposeText()];
 }
 
+function replaceNodeKey(fs?: FileSystem): NodeKeys {
+  const nodeKey = generatePrivateKey('node', crypto, rng);
+  withDir((dir) => storeNodeKey({ dir, crypto, rng, controlUrl: SERVER }, nodeKey), fs);
+  return { machineKey: load().machineKey, nodeKey };
+}
+
 function codeOf(action: () => unknown): string {
   try {
     action();
@@ -94,7 +101,7 @@ describe('keys of a node', () => {
 
   it('get a new node key under the same machine key', () => {
     const [machine, node] = texts(load());
-    const replaced = withDir((dir) => replaceNodeKey({ dir, crypto, rng, controlUrl: SERVER }));
+    const replaced = replaceNodeKey();
     expect(texts(replaced)[0]).toBe(machine);
     expect(texts(replaced)[1]).not.toBe(node);
     expect(texts(load())).toEqual(texts(replaced));
@@ -151,7 +158,7 @@ describe('damage', () => {
   it('by a crash before the copy was written leaves the newer document', () => {
     load();
     const old = readFileSync(file('state.json.bak'));
-    const replaced = withDir((dir) => replaceNodeKey({ dir, crypto, rng, controlUrl: SERVER }));
+    const replaced = replaceNodeKey();
     writeFileSync(file('state.json.bak'), old);
     writeFileSync(file('.state.json.tmp'), 'half');
     expect(texts(load())).toEqual(texts(replaced));
@@ -246,9 +253,7 @@ describe('a full disk', () => {
 
   it('at a new node key keeps the old one', () => {
     const keys = texts(load());
-    const replace = (): NodeKeys =>
-      withDir((dir) => replaceNodeKey({ dir, crypto, rng, controlUrl: SERVER }), full('fsyncSync', 0));
-    expect(codeOf(replace)).toBe('state/disk-full');
+    expect(codeOf(() => replaceNodeKey(full('fsyncSync', 0)))).toBe('state/disk-full');
     expect(texts(load())).toEqual(keys);
   });
 
