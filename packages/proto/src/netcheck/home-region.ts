@@ -7,6 +7,8 @@ export interface HomeRegionMap {
 
 /** What one round of probes measured. */
 export interface LatencyReport {
+  /** When the first probe left. */
+  readonly startedAtMs: number;
   readonly atMs: number;
   /** Best round trip per region that answered. */
   readonly regionLatencyMs: ReadonlyMap<number, number>;
@@ -21,8 +23,6 @@ export interface HomeRegionInput {
   readonly oldHome: number;
   /** When the relay of the old home last sent us anything; `undefined` for never. */
   readonly lastFrameAtMs: number | undefined;
-  /** When the probes of the current report began. */
-  readonly probeStartedAtMs: number;
   /** Regions that cannot be used at the moment although they answer probes, such as after failed logins. */
   readonly excluded: ReadonlySet<number>;
   readonly nowMs: number;
@@ -88,8 +88,8 @@ function lowest(latencies: ReadonlyMap<number, number>): number {
 function shouldStay(best: number, latencies: ReadonlyMap<number, number>, input: HomeRegionInput): boolean {
   const newMs = latencies.get(best) as number;
   const measuredMs = latencies.get(input.oldHome);
-  const { lastFrameAtMs, probeStartedAtMs } = input;
-  const hasFrameSinceStart = lastFrameAtMs !== undefined && lastFrameAtMs >= probeStartedAtMs;
+  const startedAtMs = input.reports.at(-1)?.startedAtMs ?? Number.POSITIVE_INFINITY;
+  const hasFrameSinceStart = input.lastFrameAtMs !== undefined && input.lastFrameAtMs >= startedAtMs;
   if (measuredMs === undefined && !hasFrameSinceStart && !hasFrameWithin(FRAME_FRESH_MS, input)) return false;
   // Reachable but unmeasured now: its latency is what the reports still remember, and unknown means no reason to move.
   const oldMs = measuredMs ?? scoredLatencyMs(input.oldHome, input);

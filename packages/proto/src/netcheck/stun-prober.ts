@@ -4,6 +4,7 @@ import type { Endpoint } from '../ip/endpoint.ts';
 import { decodeBindingResponse, encodeBindingRequest, STUN_TX_ID_BYTES } from '../stun/stun.ts';
 import { Counters } from '../time/counters.ts';
 import type { Wake } from '../time/machine.ts';
+import { LATENCY_HISTORY_MS, type LatencyReport } from './home-region.ts';
 import { type MappingSeen, orderMappings } from './mappings.ts';
 
 /** A STUN server of a relay region. */
@@ -13,14 +14,10 @@ export interface StunServer {
 }
 
 /** What one round found out. */
-export interface StunReport {
+export interface StunReport extends LatencyReport {
   readonly kind: 'report';
-  readonly atMs: number;
-  readonly startedAtMs: number;
   /** Our addresses as servers saw them: per family the one with the least latency, then those seen more than once. */
   readonly mapped: readonly Endpoint[];
-  /** Best round trip of each region that answered. */
-  readonly regionLatencyMs: ReadonlyMap<number, number>;
   /** True when two servers saw different IPv4 mappings (a hard NAT); `undefined` when fewer than two answered. */
   readonly isMappingVarying: boolean | undefined;
 }
@@ -46,6 +43,10 @@ const REPEAT_SPREAD_MS = 6000;
 /** Rounds in between probe only the nearest regions and the home. */
 const FULL_INTERVAL_MS = 300_000;
 const NEAR_REGIONS = 3;
+/** Mappings outlive rounds that nobody answered: one bad moment must not take our endpoints away. */
+const MAPPED_LIFETIME_MS = 310_000;
+/** Reports kept; the oldest goes first. Rounds by schedule leave 16 within the time that counts. */
+const HISTORY_MAX = 64;
 /** Servers kept; more are ignored. */
 const SERVER_COUNT_MAX = 512;
 
@@ -89,19 +90,32 @@ export class StunProber {
   #isActive = false;
   #startAtMs = Number.POSITIVE_INFINITY;
   #lastFullAtMs = Number.NEGATIVE_INFINITY;
-  #lastLatencyMs: ReadonlyMap<number, number> = new Map();
+  #history: readonly StunReport[] = [];
+  #mapped: readonly Endpoint[] = [];
+  #mappedAtMs = Number.NEGATIVE_INFINITY;
   #transmits: StunTransmit[] = [];
-  #reports: StunReport[] = [];
+  #unread: StunReport | undefined;
   #nowMs = 0;
 
   constructor(o: { rng: Rng }) {
     this.#rng = o.rng;
   }
 
-  /** Replaces the servers; the next round probes all regions. Order matters within a region: first come, first asked. */
-  setServers(servers: readonly StunServer[]): void {
+  /** The reports that still count for the choice of the home relay, oldest first. */
+  get reports(): readonly StunReport[] {
+    return this.#history;
+  }
+
+  /** Our addresses as servers saw them, in order of preference; kept for some minutes when nobody answers any more. */
+  get mappedEndpoints(): readonly Endpoint[] {
+    return this.#mapped;
+  }
+
+  /** Replaces the servers and probes all regions. Within a region the first server is asked first. */
+  setServers(servers: readonly StunServer[], nowMs: number): void {
     this.#servers = servers.slice(0, SERVER_COUNT_MAX);
     this.#lastFullAtMs = Number.NEGATIVE_INFINITY;
+    this.probe(nowMs);
   }
 
   /** The home region is measured in every round; 0 for none. */
@@ -158,12 +172,14 @@ export class StunProber {
   }
 
   pollEvent(): StunReport | undefined {
-    return this.#reports.shift();
+    const report = this.#unread;
+    this.#unread = undefined;
+    return report;
   }
 
   pollTimeout(): Wake | undefined {
     if (this.#transmits.length > 0) return { atMs: this.#nowMs, why: 'stun to send' };
-    if (this.#reports.length > 0) return { atMs: this.#nowMs, why: 'stun report' };
+    if (this.#unread !== undefined) return { atMs: this.#nowMs, why: 'stun report' };
     if (this.#round !== undefined) return { atMs: nextWakeMs(this.#round), why: 'stun round' };
     return this.#startAtMs === Number.POSITIVE_INFINITY ? undefined : { atMs: this.#startAtMs, why: 'stun repeat' };
   }
@@ -186,10 +202,11 @@ export class StunProber {
     if (round.targets.length === 0) this.#end(round, nowMs);
   }
 
-  /** `undefined`, meaning all, when no region ever answered. */
+  /** The regions that answered best in the last round; `undefined`, meaning all, when none did. */
   #nearRegions(): ReadonlySet<number> | undefined {
-    const byLatency = [...this.#lastLatencyMs].sort((a, b) => a[1] - b[1] || a[0] - b[0]);
-    if (byLatency.length === 0) return undefined;
+    const latencies = this.#history.at(-1)?.regionLatencyMs ?? new Map<number, number>();
+    if (latencies.size === 0) return undefined;
+    const byLatency = [...latencies].sort((a, b) => a[1] - b[1] || a[0] - b[0]);
     return new Set([...byLatency.slice(0, NEAR_REGIONS).map(([regionId]) => regionId), this.#homeRegion]);
   }
 
@@ -226,25 +243,31 @@ export class StunProber {
 
   #end(round: Round, nowMs: number): void {
     this.#round = undefined;
-    if (round.latencyMs.size > 0) this.#lastLatencyMs = round.latencyMs;
-    const { mapped, isMappingVarying } = orderMappings(round.mappings);
-    // An unread older report is overtaken: only the newest matters.
-    this.#reports = [
-      {
-        kind: 'report',
-        atMs: nowMs,
-        startedAtMs: round.startedAtMs,
-        mapped,
-        regionLatencyMs: round.latencyMs,
-        isMappingVarying,
-      },
-    ];
+    this.#publish(round, nowMs);
     if (this.#isAgainWanted) {
       this.#isAgainWanted = false;
       this.#startAtMs = nowMs + TRY_INTERVAL_MS;
     } else if (this.#isActive) {
       this.#startAtMs = nowMs + this.#repeatMs();
     }
+  }
+
+  #publish(round: Round, nowMs: number): void {
+    const report: StunReport = {
+      kind: 'report',
+      atMs: nowMs,
+      startedAtMs: round.startedAtMs,
+      regionLatencyMs: round.latencyMs,
+      ...orderMappings(round.mappings),
+    };
+    // A report that nobody read is overtaken by this one.
+    this.#unread = report;
+    this.#history = [...this.#history.filter(({ atMs }) => nowMs - atMs <= LATENCY_HISTORY_MS), report].slice(
+      -HISTORY_MAX,
+    );
+    if (report.mapped.length === 0 && nowMs - this.#mappedAtMs <= MAPPED_LIFETIME_MS) return;
+    this.#mapped = report.mapped;
+    this.#mappedAtMs = nowMs;
   }
 
   #repeatMs(): number {
