@@ -23,12 +23,12 @@ const subjects = [
   { name: 'noble', cipher: nobleProvider.createPacketCipher(key), memory: new Uint8Array(memoryBytes), passes: 10 },
 ];
 
-console.log(`ns per packet, best of ${ROUNDS} rounds, Node ${process.version}`);
+print(`ns per packet, best of ${ROUNDS} rounds, Node ${process.version}`);
 for (const subject of subjects) {
   for (const length of LENGTHS) {
     const { sealNs, openNs } = measure(subject, length);
     const gigabits = length === 0 ? '' : `${((length * 8) / sealNs).toFixed(1)} Gbit/s`;
-    console.log(
+    print(
       `${subject.name.padEnd(28)} ${String(length).padStart(5)} B  seal ${format(sealNs)}  open ${format(openNs)}  ${gigabits}`,
     );
   }
@@ -58,4 +58,8 @@ function measure({ cipher, memory, passes }, length) {
 
 function format(ns) {
   return `${ns.toFixed(0).padStart(6)} ns`;
+}
+
+function print(line) {
+  process.stdout.write(`${line}\n`);
 }

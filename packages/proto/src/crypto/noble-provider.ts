@@ -4,9 +4,9 @@ import { x25519 } from '@noble/curves/ed25519.js';
 import { blake2s } from '@noble/hashes/blake2.js';
 import { hmac } from '@noble/hashes/hmac.js';
 import { deriveBoxKey } from './box-key.ts';
+import { PACKET_TAG_BYTES, requirePacketInside, requirePacketKey, wipedCipherError } from './packet-checks.ts';
 import type { CryptoProvider, PacketCipher } from './provider.ts';
 
-const TAG_BYTES = 16;
 const NO_BYTES = new Uint8Array(0);
 
 /**
@@ -31,37 +31,44 @@ export const nobleProvider: CryptoProvider = {
 
 /** The readable twin of the shell's in-place cipher: it works on copies, and `open` leaves the bytes alone on failure. */
 class NoblePacketCipher implements PacketCipher {
-  readonly #key: Uint8Array;
+  #key: Uint8Array | undefined;
   readonly #nonce = new Uint8Array(12);
   readonly #nonceView = new DataView(this.#nonce.buffer);
 
   constructor(key: Uint8Array) {
-    requireLength('packet key', key, 32);
+    requirePacketKey(key);
     this.#key = key.slice();
   }
 
   seal(memory: Uint8Array, offset: number, length: number, counter: number): void {
-    this.#setCounter(counter);
+    requirePacketInside(memory, offset, length + PACKET_TAG_BYTES);
     const plaintext = memory.slice(offset, offset + length);
-    memory.set(nobleProvider.chachaSeal(this.#key, this.#nonce, plaintext, NO_BYTES), offset);
+    memory.set(nobleProvider.chachaSeal(this.#requireKey(), this.#nonceOf(counter), plaintext, NO_BYTES), offset);
   }
 
   open(memory: Uint8Array, offset: number, length: number, counter: number): boolean {
-    this.#setCounter(counter);
+    requirePacketInside(memory, offset, length);
     const ciphertext = memory.slice(offset, offset + length);
-    const plaintext = nobleProvider.chachaOpen(this.#key, this.#nonce, ciphertext, NO_BYTES);
+    const plaintext = nobleProvider.chachaOpen(this.#requireKey(), this.#nonceOf(counter), ciphertext, NO_BYTES);
     if (plaintext === undefined) return false;
     memory.set(plaintext, offset);
     return true;
   }
 
   wipe(): void {
-    this.#key.fill(0);
+    this.#key?.fill(0);
+    this.#key = undefined;
   }
 
-  #setCounter(counter: number): void {
+  #requireKey(): Uint8Array {
+    if (this.#key === undefined) throw wipedCipherError();
+    return this.#key;
+  }
+
+  #nonceOf(counter: number): Uint8Array {
     this.#nonceView.setUint32(4, counter >>> 0, true);
     this.#nonceView.setUint32(8, Math.floor(counter / 0x1_0000_0000), true);
+    return this.#nonce;
   }
 }
 
@@ -85,7 +92,7 @@ function openOrUndefined(
   cipher: { decrypt(ciphertext: Uint8Array): Uint8Array },
   ciphertext: Uint8Array,
 ): Uint8Array | undefined {
-  if (ciphertext.length < TAG_BYTES) return undefined;
+  if (ciphertext.length < PACKET_TAG_BYTES) return undefined;
   try {
     return cipher.decrypt(ciphertext);
   } catch {

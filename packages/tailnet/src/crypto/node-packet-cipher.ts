@@ -1,9 +1,14 @@
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto';
+import {
+  PACKET_TAG_BYTES,
+  requirePacketInside,
+  requirePacketKey,
+  wipedCipherError,
+} from '@heddle/proto/crypto/packet-checks';
 import type { PacketCipher } from '@heddle/proto/crypto/provider';
 
 const ALGORITHM = 'chacha20-poly1305';
-const OPTIONS = { authTagLength: 16 } as const;
-const TAG_BYTES = 16;
+const OPTIONS = { authTagLength: PACKET_TAG_BYTES } as const;
 
 /** The packet cipher over node:crypto, for runtimes without WebAssembly SIMD: about four times slower, and it allocates. */
 export class NodePacketCipher implements PacketCipher {
@@ -13,13 +18,13 @@ export class NodePacketCipher implements PacketCipher {
 
   /** @param key 32 bytes, copied. */
   constructor(key: Uint8Array) {
-    if (key.length !== 32) throw new RangeError(`packet key of ${key.length} bytes, expected 32`);
+    requirePacketKey(key);
     this.#key = createSecretKey(key);
   }
 
   seal(memory: Uint8Array, offset: number, length: number, counter: number): void {
+    requirePacketInside(memory, offset, length + PACKET_TAG_BYTES);
     const end = offset + length;
-    if (end + TAG_BYTES > memory.length) throw new RangeError('packet outside of its memory');
     const cipher = createCipheriv(ALGORITHM, this.#requireKey(), this.#setCounter(counter), OPTIONS);
     memory.set(cipher.update(memory.subarray(offset, end)), offset);
     cipher.final();
@@ -27,11 +32,12 @@ export class NodePacketCipher implements PacketCipher {
   }
 
   open(memory: Uint8Array, offset: number, length: number, counter: number): boolean {
-    if (offset + length > memory.length) throw new RangeError('packet outside of its memory');
-    if (length < TAG_BYTES) return false;
-    const tagAt = offset + length - TAG_BYTES;
-    const decipher = createDecipheriv(ALGORITHM, this.#requireKey(), this.#setCounter(counter), OPTIONS);
-    decipher.setAuthTag(memory.subarray(tagAt, tagAt + TAG_BYTES));
+    requirePacketInside(memory, offset, length);
+    const key = this.#requireKey();
+    if (length < PACKET_TAG_BYTES) return false;
+    const tagAt = offset + length - PACKET_TAG_BYTES;
+    const decipher = createDecipheriv(ALGORITHM, key, this.#setCounter(counter), OPTIONS);
+    decipher.setAuthTag(memory.subarray(tagAt, tagAt + PACKET_TAG_BYTES));
     const plaintext = decipher.update(memory.subarray(offset, tagAt));
     try {
       decipher.final();
@@ -48,7 +54,7 @@ export class NodePacketCipher implements PacketCipher {
   }
 
   #requireKey(): KeyObject {
-    if (this.#key === undefined) throw new TypeError('packet cipher used after wipe()');
+    if (this.#key === undefined) throw wipedCipherError();
     return this.#key;
   }
 

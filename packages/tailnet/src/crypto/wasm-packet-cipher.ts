@@ -1,7 +1,12 @@
+import {
+  PACKET_TAG_BYTES,
+  requirePacketInside,
+  requirePacketKey,
+  wipedCipherError,
+} from '@heddle/proto/crypto/packet-checks';
 import type { PacketCipher } from '@heddle/proto/crypto/provider';
 import { PacketCipherInstance } from './packet-cipher-instance.ts';
 
-const TAG_BYTES = 16;
 /** Room of the bounce instance; larger packets than any slot fit. */
 const BOUNCE_BYTES = 32 * 1024;
 
@@ -27,30 +32,30 @@ export class WasmPacketCipher implements PacketCipher {
 
   /** @param key 32 bytes, copied. */
   constructor(key: Uint8Array) {
-    if (key.length !== 32) throw new RangeError(`packet key of ${key.length} bytes, expected 32`);
+    requirePacketKey(key);
     this.#key = key.slice();
   }
 
   seal(memory: Uint8Array, offset: number, length: number, counter: number): void {
-    requireInside(memory, offset, length + TAG_BYTES);
+    requirePacketInside(memory, offset, length + PACKET_TAG_BYTES);
     const instance = this.#select(memory);
     if (instance !== undefined) {
       instance.seal(memory.byteOffset + offset, length, counter);
       return;
     }
-    const copy = this.#bounceIn(memory, offset, length, length + TAG_BYTES);
+    const copy = this.#bounceIn(memory, offset, length, length + PACKET_TAG_BYTES);
     copy.instance.seal(copy.instance.freeOffset, length, counter);
     memory.set(copy.bytes, offset);
   }
 
   open(memory: Uint8Array, offset: number, length: number, counter: number): boolean {
-    requireInside(memory, offset, length);
-    if (length < TAG_BYTES) return false;
+    requirePacketInside(memory, offset, length);
     const instance = this.#select(memory);
-    if (instance !== undefined) return instance.open(memory.byteOffset + offset, length - TAG_BYTES, counter);
+    if (length < PACKET_TAG_BYTES) return false;
+    if (instance !== undefined) return instance.open(memory.byteOffset + offset, length - PACKET_TAG_BYTES, counter);
     const copy = this.#bounceIn(memory, offset, length, length);
-    if (!copy.instance.open(copy.instance.freeOffset, length - TAG_BYTES, counter)) return false;
-    memory.set(copy.bytes.subarray(0, length - TAG_BYTES), offset);
+    if (!copy.instance.open(copy.instance.freeOffset, length - PACKET_TAG_BYTES, counter)) return false;
+    memory.set(copy.bytes.subarray(0, length - PACKET_TAG_BYTES), offset);
     return true;
   }
 
@@ -67,9 +72,9 @@ export class WasmPacketCipher implements PacketCipher {
     let instance = this.#instance;
     if (instance === undefined || instance.buffer !== memory.buffer) {
       instance = instances.get(memory.buffer);
+      this.#requireKey();
       if (instance === undefined) return undefined;
       this.#instance?.forgetKey(this);
-      this.#requireKey();
       this.#instance = instance;
     }
     instance.loadKey(this, this.#key);
@@ -77,7 +82,6 @@ export class WasmPacketCipher implements PacketCipher {
   }
 
   #bounceIn(memory: Uint8Array, offset: number, length: number, lengthOut: number): BouncedPacket {
-    this.#requireKey();
     if (lengthOut > BOUNCE_BYTES) throw new RangeError(`packet of ${length} bytes outside of packet memory`);
     bounce ??= new PacketCipherInstance(BOUNCE_BYTES);
     bounce.loadKey(this, this.#key);
@@ -87,18 +91,11 @@ export class WasmPacketCipher implements PacketCipher {
   }
 
   #requireKey(): void {
-    if (this.#isWiped) throw new TypeError('packet cipher used after wipe()');
+    if (this.#isWiped) throw wipedCipherError();
   }
 }
 
 interface BouncedPacket {
   readonly instance: PacketCipherInstance;
   readonly bytes: Uint8Array;
-}
-
-/** The module trusts its offsets: a wrong one would reach its own working storage or another slot. */
-function requireInside(memory: Uint8Array, offset: number, length: number): void {
-  if (!(offset >= 0 && length >= 0 && offset + length <= memory.length)) {
-    throw new RangeError(`packet of ${length} bytes at ${offset} outside of its memory of ${memory.length} bytes`);
-  }
 }
