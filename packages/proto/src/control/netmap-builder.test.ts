@@ -80,7 +80,7 @@ function describeExpected(peer: ExpectedPeer): object {
   return {
     id: peer.ID,
     name: peer.Name.endsWith('.') ? peer.Name : `${peer.Name}.`,
-    key: withoutMark(peer.Key.padStart(72, ' ').slice(-72), peer.Expired),
+    key: withoutMark(peer.Key, peer.Expired),
     disco: peer.DiscoKey,
     addresses: peer.Addresses,
     allowedIps: sorted(peer.AllowedIPs),

@@ -1,0 +1,35 @@
+import { ControlError } from './control-error.ts';
+
+export interface DeadlineOptions {
+  readonly timeoutMs: number;
+  /** Cancels earlier; the task then fails with its reason. */
+  readonly signal: AbortSignal;
+  /** What is being waited for, for the message: `the answer to /key`. */
+  readonly what: string;
+}
+
+/**
+ * Runs a task that stops when its signal is aborted, and aborts it after the timeout.
+ * @throws {ControlError} `control/timeout` when the time is over.
+ */
+export async function withDeadline<T>(options: DeadlineOptions, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const { timeoutMs, signal, what } = options;
+  signal.throwIfAborted();
+  const controller = new AbortController();
+  const cancel = (): void => controller.abort(signal.reason);
+  signal.addEventListener('abort', cancel, { once: true });
+  let isOver = false;
+  const timer = setTimeout(() => {
+    isOver = true;
+    controller.abort();
+  }, timeoutMs);
+  try {
+    return await run(controller.signal);
+  } catch (error) {
+    if (!isOver) throw error;
+    throw new ControlError('control/timeout', `Timed out waiting for ${what}`, { isRetryable: true, cause: error });
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', cancel);
+  }
+}
