@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { acquireInstanceLock, isLockEntry } from './instance-lock.ts';
+import { acquireInstanceLock, findLockOwner, isLockEntry } from './instance-lock.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -21,7 +21,9 @@ describe('instance lock', () => {
     const first = acquire();
     expect(first.kind).toBe('acquired');
     expect(acquire()).toEqual({ kind: 'held', pid: process.pid });
+    expect(findLockOwner(join(dir, 'lock'))).toBe(process.pid);
     if (first.kind === 'acquired') first.lock.release();
+    expect(findLockOwner(join(dir, 'lock'))).toBeUndefined();
     expect(acquire().kind).toBe('acquired');
     expect(readdirSync(dir)).toEqual(['lock.2']);
   });

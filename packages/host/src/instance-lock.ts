@@ -55,6 +55,17 @@ export function acquireInstanceLock(path: string): LockAttempt {
   return { kind: 'held', pid: 0 };
 }
 
+/** The process that owns the lock now, without taking it; `undefined` when it is free. */
+export function findLockOwner(path: string): number | undefined {
+  try {
+    const highest = listNumbers(path).at(-1);
+    const owner = highest === undefined ? undefined : readOwner(`${path}.${highest}`);
+    return owner !== undefined && isProcessAlive(owner) ? owner.pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** True for the name (no folder) of an entry of the lock with that name. */
 export function isLockEntry(lockName: string, fileName: string): boolean {
   return fileName.startsWith(`${lockName}.`) && /^[1-9][0-9]*(\.released)?$/.test(fileName.slice(lockName.length + 1));
