@@ -271,9 +271,9 @@ export class DerpClient {
     if (this.#state.kind !== 'awaiting-server-info') return 'derp-rx-unexpected';
     const info = decodeServerInfo(this.#payload(), this.#state.boxKey, this.#o.crypto);
     if (info === undefined) return this.#fail('bad-server-info');
-    const { bytesPerSecond, burstBytes } = info;
-    const isLimited = bytesPerSecond > 0 && burstBytes > 0;
-    const bucket = isLimited ? new TokenBucket({ bytesPerSecond, burstBytes, nowMs: this.#nowMs }) : undefined;
+    const { bytesPerSecond: perSecond, burstBytes: burst } = info;
+    const isLimited = perSecond > 0 && burst > 0;
+    const bucket = isLimited ? new TokenBucket({ perSecond, burst, nowMs: this.#nowMs }) : undefined;
     this.#state = { kind: 'ready', bucket };
     return this.#queueDecoded({ kind: 'ready' });
   }
