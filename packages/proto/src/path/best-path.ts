@@ -113,7 +113,7 @@ export class BestPath {
 
   /** Sends by relay as well until then, whatever pongs say: pings may pass where data does not. */
   copyUntil(untilMs: number): void {
-    this.#copyUntilMs = untilMs;
+    if (untilMs > this.#copyUntilMs) this.#copyUntilMs = untilMs;
   }
 
   clear(): void {

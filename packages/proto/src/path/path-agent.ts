@@ -122,6 +122,7 @@ export class PathAgent {
     this.#actions = {
       sendPing: (path, endpoint) => this.#sendPing(path, endpoint),
       sendCall: (path, nowMs) => this.#sendCall(path, nowMs),
+      wantEndpoints: (nowMs) => this.#wantEndpoints(nowMs),
     };
   }
 
@@ -211,7 +212,7 @@ export class PathAgent {
     if (source.kind === 'udp') {
       path.noteReceived(source.endpoint, nowMs);
       this.#wakeBy(path);
-    } else if (path.noteRelayed(source.regionId)) {
+    } else if (path.noteRelayed(source.regionId, nowMs)) {
       this.#settle(path);
     }
   }
@@ -359,8 +360,11 @@ export class PathAgent {
     if (bytes !== undefined) {
       this.#transmit({ kind: 'derp', regionId: path.regionId, to: path.info.nodeKey, bytes });
     }
-    const isStale = nowMs - this.#localEndpointsAtMs > ENDPOINTS_FRESH_MS;
-    if (!isStale || nowMs - this.#wantedAtMs < ENDPOINTS_WANTED_INTERVAL_MS) return;
+    if (nowMs - this.#localEndpointsAtMs > ENDPOINTS_FRESH_MS) this.#wantEndpoints(nowMs);
+  }
+
+  #wantEndpoints(nowMs: number): void {
+    if (nowMs - this.#wantedAtMs < ENDPOINTS_WANTED_INTERVAL_MS) return;
     this.#wantedAtMs = nowMs;
     this.#areEndpointsWanted = true;
   }

@@ -31,6 +31,8 @@ const SILENCE_PING_INTERVAL_MS = 1000;
  */
 const UNHEARD_MS = 15_000;
 const COPY_MS = 60_000;
+/** A peer that is heard by relay and for so long not by UDP does not trust the direct path: it gets copies too. */
+const RELAYED_ONLY_MS = 2000;
 
 const NEVER = Number.NEGATIVE_INFINITY;
 const NO_TIMER = Number.POSITIVE_INFINITY;
@@ -41,6 +43,8 @@ export interface PathActions {
   sendPing(path: PeerPath, endpoint: Endpoint): Uint8Array | undefined;
   /** Sends our endpoints by relay. */
   sendCall(path: PeerPath, nowMs: number): void;
+  /** Our endpoints may be others than we think: a path died. */
+  wantEndpoints(nowMs: number): void;
 }
 
 /** What the coordination server says of a peer. */
@@ -76,6 +80,7 @@ export class PeerPath {
   #heartbeatAtMs = NO_TIMER;
   #silenceAtMs = NO_TIMER;
   #unheardAtMs = NO_TIMER;
+  #relayedSinceMs = NO_TIMER;
   #fullPingAtMs = NEVER;
   #calledAtMs = NEVER;
 
@@ -140,9 +145,11 @@ export class PeerPath {
     return true;
   }
 
-  /** An authenticated packet arrived by relay. */
-  noteRelayed(regionId: number): boolean {
+  /** An authenticated packet arrived by relay. Called per packet; true when it is another region than before. */
+  noteRelayed(regionId: number, nowMs: number): boolean {
     this.#unheardAtMs = NO_TIMER;
+    if (this.#relayedSinceMs === NO_TIMER) this.#relayedSinceMs = nowMs;
+    if (nowMs - this.#relayedSinceMs > RELAYED_ONLY_MS) this.best.copyUntil(nowMs + RELAYED_ONLY_MS);
     return this.noteRegion(regionId);
   }
 
@@ -150,6 +157,7 @@ export class PeerPath {
   noteReceived(endpoint: Endpoint, nowMs: number): void {
     this.#silenceAtMs = NO_TIMER;
     this.#unheardAtMs = NO_TIMER;
+    this.#relayedSinceMs = NO_TIMER;
     if (this.best.isAt(endpoint)) return;
     this.#pingBack(endpoint, nowMs);
   }
@@ -178,6 +186,12 @@ export class PeerPath {
   /** The peer asks to be pinged at these endpoints (filtered by the agent). */
   handleCall(endpoints: readonly Endpoint[], nowMs: number): void {
     this.#candidates.setCalled(endpoints, nowMs);
+    // A call that does not list the address in use: the peer may have moved away from it.
+    const isListed = endpoints.some((endpoint) => this.best.isAt(endpoint));
+    if (!isListed && endpoints.length > 0 && this.best.endpoint !== undefined) {
+      this.best.distrust();
+      this.#pingBest(nowMs);
+    }
     for (const candidate of this.#candidates.values()) {
       const intervalMs = candidate.isCalled ? CALLED_PING_INTERVAL_MS : DISCOVERY_INTERVAL_MS;
       if (nowMs - candidate.pingedAtMs >= intervalMs) this.#ping(candidate.endpoint, nowMs);
@@ -248,6 +262,7 @@ export class PeerPath {
         if (isRecent && candidate.pingedAtMs !== nowMs) this.#ping(candidate.endpoint, nowMs);
       }
     } else if (missed === 2) {
+      this.#actions.wantEndpoints(nowMs);
       this.discover(true, nowMs);
     }
     this.#heartbeatAtMs = nowMs + HEARTBEAT_DOUBTED_MS;
