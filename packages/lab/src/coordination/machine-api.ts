@@ -1,6 +1,6 @@
 import { type Http2Session, performServerHandshake, type ServerHttp2Stream } from 'node:http2';
 import type { LogLine } from '@heddle/tailnet/types';
-import { encodeMapFrame } from './map-frame.ts';
+import { encodeMapMessage } from './map-frame.ts';
 import { readMapRequest } from './map-request.ts';
 import { buildNetmap, type TailnetSettings } from './map-response.ts';
 import { MapStream } from './map-stream.ts';
@@ -125,7 +125,7 @@ export class MachineApi {
     if (request.shape === 'update') stream.end();
     else if (request.shape === 'once') {
       const viewer = nodes.byId(node.id) ?? node;
-      stream.end(encodeMapFrame(buildNetmap(viewer, nodes, settings(), request.isOmittingPeers), request.isZstd));
+      stream.end(encodeMapMessage(buildNetmap(viewer, nodes, settings(), request.isOmittingPeers), request.isZstd));
     } else this.#openStream(node.id, stream, request);
   }
 

@@ -1,37 +1,28 @@
-/**
- * The frame of a MapResponse (docs/spec/lab.md#frames; numbers little-endian):
- *
- * | offset | bytes | field                                             |
- * |--------|-------|---------------------------------------------------|
- * | 0      | 4     | size of what follows                              |
- * | 4      | size  | JSON, or one zstd frame that holds it             |
- *
- * The zstd frame (RFC 8878 §3.1.1) stores without compressing, so that it needs no library:
- *
- * | offset | bytes | field                                                             |
- * |--------|-------|-------------------------------------------------------------------|
- * | 0      | 4     | magic fd2fb528                                                    |
- * | 4      | 1     | descriptor a0: single segment, content size in 4 bytes            |
- * | 5      | 4     | content size                                                      |
- * | 9      | 3     | block: bit 0 last block, bits 1–2 type 0 (raw), above them a size |
- * | 12     | size  | at most 128 KiB; further blocks follow                            |
- */
+import { encodeMapFrame } from '@heddle/proto/control/map-frames';
 
-const ZSTD_HEADER = [0x28, 0xb5, 0x2f, 0xfd, 0xa0] as const;
+// A zstd frame that stores without compressing (RFC 8878 §3.1.1), so that it needs no library. Little-endian.
+//
+//    0   4  magic fd2fb528
+//    4   1  descriptor a0: single segment, content size in 4 bytes
+//    5   4  content size
+//    9   3  block header: bit 0 last block, bits 1-2 type 0 (raw), above them the size
+//   12   n  content, at most 128 KiB; further blocks follow
+
+const FRAME_HEAD = [0x28, 0xb5, 0x2f, 0xfd, 0xa0] as const;
 const BLOCK_BYTES_MAX = 128 * 1024;
 
-/** Encodes one message; `isZstd` when the node asked for compression: real nodes then accept nothing else. */
-export function encodeMapFrame(message: unknown, isZstd: boolean): Buffer {
+/**
+ * Encodes one MapResponse for the body of a map answer; `isZstd` when the node asked for compression: real nodes then
+ * accept nothing else. docs/spec/control.md#frames
+ */
+export function encodeMapMessage(message: unknown, isZstd: boolean): Uint8Array {
   const json = Buffer.from(JSON.stringify(message));
-  const body = isZstd ? storeAsZstd(json) : json;
-  const size = Buffer.alloc(4);
-  size.writeUInt32LE(body.length);
-  return Buffer.concat([size, body]);
+  return encodeMapFrame(isZstd ? storeAsZstd(json) : json);
 }
 
 function storeAsZstd(content: Buffer): Buffer {
   const header = Buffer.alloc(9);
-  header.set(ZSTD_HEADER);
+  header.set(FRAME_HEAD);
   header.writeUInt32LE(content.length, 5);
   const parts: Buffer[] = [header];
   for (let at = 0; at < content.length; at += BLOCK_BYTES_MAX) {

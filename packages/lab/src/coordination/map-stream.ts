@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import { encodeMapFrame } from './map-frame.ts';
+import { encodeMapMessage } from './map-frame.ts';
 import {
   buildFilter,
   buildNetmap,
@@ -123,7 +123,7 @@ export class MapStream {
 
   #send(message: MapResponse): void {
     const { output, isZstd } = this.#options;
-    this.#isBlocked = !output.write(encodeMapFrame(message, isZstd));
+    this.#isBlocked = !output.write(encodeMapMessage(message, isZstd));
     this.#armKeepAlive();
   }
 

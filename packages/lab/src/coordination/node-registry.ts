@@ -1,4 +1,4 @@
-import { sanitizeHostname } from '@heddle/proto/dns/hostname';
+import { chooseHostname } from '@heddle/proto/control/hostname';
 import type { HostinfoUpdate, LabHostinfo } from './hostinfo.ts';
 
 /** Nodes at one time; a further one is refused. */
@@ -166,7 +166,7 @@ export class NodeRegistry {
 
   /** The sanitised name, with `-1`, `-2` … behind it while another node has it. */
   #freeLabel(hostname: string, id: number): string {
-    const wanted = sanitizeHostname(hostname) || 'node';
+    const wanted = chooseHostname(hostname);
     const taken = new Set<string>();
     for (const node of this.#nodes.values()) if (node.id !== id) taken.add(node.label);
     let label = wanted;

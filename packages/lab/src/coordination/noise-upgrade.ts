@@ -6,7 +6,7 @@ import { generatePrivateKey, type MachinePrivateKey } from '@heddle/proto/keys/p
 import { formatPublicKey } from '@heddle/proto/keys/public-key';
 import { encodeEarlyPayload } from '@heddle/proto/noise/early-payload';
 import { answerInitiation } from '@heddle/proto/noise/handshake';
-import { NoiseDuplex } from './noise-duplex.ts';
+import { NoiseDuplex } from '@heddle/tailnet/control/noise-duplex';
 
 /** A machine whose key is proven, and the stream to it. */
 export interface NoiseConnection {
@@ -44,8 +44,8 @@ export function acceptUpgrade(
   const { response, session } = answer;
   socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: ${PROTOCOL}\r\nConnection: upgrade\r\n\r\n`);
   socket.write(response);
-  if (head.length > 0) socket.unshift(head);
-  const stream = new NoiseDuplex(socket, session, options.crypto);
+  socket.setNoDelay(true);
+  const stream = new NoiseDuplex({ socket, session, crypto: options.crypto, head, isClient: false });
   if (options.hasEarlyPayload) stream.write(createEarlyPayload(options));
   const machineKey = formatPublicKey('machine', session.remoteKey);
   return { machineKey, capabilityVersion: session.capabilityVersion, stream };
