@@ -20,6 +20,9 @@ export class WireGuardEnd {
   readonly presharedKeys = new Map<number, Uint8Array>();
   persistentKeepaliveMs = 0;
   unixMs = START_UNIX_MS;
+  readonly #datagrams: Uint8Array[] = [];
+  readonly #packets: Uint8Array[] = [];
+  readonly #events: WireGuardEvent[] = [];
 
   constructor(o: { privateKey: Uint8Array; rng: Rng; mtuBytes?: number; slotCount?: number }) {
     this.arena = new PacketArena(new Uint8Array((o.slotCount ?? 512) * PACKET_SLOT_BYTES));
@@ -48,31 +51,37 @@ export class WireGuardEnd {
     this.wireGuard.receive(this.#copyIn(datagram), source, nowMs);
   }
 
+  /** Drains the machine into this end, where the three takers find it: a machine must be drained before it goes on. */
+  collect(): void {
+    this.#drain(() => this.wireGuard.pollDatagram(), this.#datagrams);
+    this.#drain(() => this.wireGuard.pollPacket(), this.#packets);
+    for (let event = this.wireGuard.pollEvent(); event; event = this.wireGuard.pollEvent()) this.#events.push(event);
+  }
+
   takeDatagrams(): Uint8Array[] {
-    return this.#drain(() => this.wireGuard.pollDatagram()).map(({ bytes }) => bytes);
+    this.collect();
+    return this.#datagrams.splice(0);
   }
 
   takePackets(): Uint8Array[] {
-    return this.#drain(() => this.wireGuard.pollPacket()).map(({ bytes }) => bytes);
+    this.collect();
+    return this.#packets.splice(0);
   }
 
   takeEvents(): WireGuardEvent[] {
-    const events: WireGuardEvent[] = [];
-    for (let event = this.wireGuard.pollEvent(); event; event = this.wireGuard.pollEvent()) events.push(event);
-    return events;
+    this.collect();
+    return this.#events.splice(0);
   }
 
   eventKinds(): string[] {
     return this.takeEvents().map(({ kind }) => kind);
   }
 
-  #drain(poll: () => number): { peer: number; bytes: Uint8Array }[] {
-    const taken: { peer: number; bytes: Uint8Array }[] = [];
+  #drain(poll: () => number, into: Uint8Array[]): void {
     for (let slot = poll(); slot >= 0; slot = poll()) {
-      taken.push({ peer: this.arena.peer[slot]!, bytes: this.arena.packet(slot).slice() });
+      into.push(this.arena.packet(slot).slice());
       this.arena.free(slot);
     }
-    return taken;
   }
 
   #copyIn(bytes: Uint8Array): number {
@@ -134,4 +143,62 @@ export function bytesOf(hex: string): Uint8Array {
   const bytes = parseHex(hex);
   if (bytes === undefined) throw new Error(`not hex: ${hex}`);
   return bytes;
+}
+
+/** Carries datagrams between the two without delay or loss until both are quiet. Returns how many. */
+export function exchange(a: WireGuardEnd, b: WireGuardEnd, nowMs: number): number {
+  let count = 0;
+  for (;;) {
+    const fromA = a.takeDatagrams();
+    const fromB = b.takeDatagrams();
+    if (fromA.length + fromB.length === 0) return count;
+    count += fromA.length + fromB.length;
+    if (count > 1000) throw new Error('the two ends never fall quiet');
+    for (const datagram of fromA) b.receive(datagram, nowMs);
+    for (const datagram of fromB) a.receive(datagram, nowMs);
+  }
+}
+
+/** Lets due timers fire one after the other until `untilMs`, carrying what they send; checks the machine contract. */
+export function runTimers(ends: readonly [WireGuardEnd, WireGuardEnd], untilMs: number): void {
+  for (;;) {
+    for (const end of ends) end.collect();
+    const wakes = ends.map((end) => end.wireGuard.pollTimeout()?.atMs ?? Infinity);
+    const atMs = Math.min(...wakes);
+    if (atMs > untilMs) return;
+    for (const end of ends) end.wireGuard.handleTimeout(atMs);
+    exchange(ends[0], ends[1], atMs);
+    for (const end of ends) requireProgress(end, atMs);
+  }
+}
+
+/** As {@link runTimers} for one end whose datagrams nobody answers: when each was sent, and its bytes. */
+export function runUnanswered(end: WireGuardEnd, untilMs: number): { atMs: number; bytes: Uint8Array }[] {
+  const sent: { atMs: number; bytes: Uint8Array }[] = [];
+  for (;;) {
+    end.collect();
+    const wake = end.wireGuard.pollTimeout();
+    if (wake === undefined || wake.atMs > untilMs) return sent;
+    end.wireGuard.handleTimeout(wake.atMs);
+    for (const bytes of end.takeDatagrams()) sent.push({ atMs: wake.atMs, bytes });
+    requireProgress(end, wake.atMs);
+  }
+}
+
+/** The machine contract: once drained after `handleTimeout(t)`, the next wake is later than t. */
+function requireProgress(end: WireGuardEnd, nowMs: number): void {
+  end.collect();
+  const wake = end.wireGuard.pollTimeout();
+  if (wake !== undefined && wake.atMs <= nowMs) throw new Error(`woken at ${nowMs} for ${wake.why} again`);
+}
+
+/** A pair with a session that `a` initiated at time 0. */
+export function createSession(seed: number): { a: WireGuardEnd; b: WireGuardEnd } {
+  const ends = createEndPair(seed);
+  ends.a.send(1, numberedPacket(0), 0);
+  exchange(ends.a, ends.b, 0);
+  ends.b.takePackets();
+  ends.a.takeEvents();
+  ends.b.takeEvents();
+  return ends;
 }

@@ -20,15 +20,12 @@ test('silence is measured from the first unanswered data packet', () => {
   expect(timers.nextAtMs()).toBe(75_000);
 });
 
-test('a keepalive is owed ten seconds after data, and again if more data came meanwhile', () => {
+test('a keepalive is owed ten seconds after the first unanswered data, once', () => {
   const timers = new PeerTimers(0, 0);
   timers.dataReceived(0);
-  expect(timers.nextAtMs()).toBe(10_000);
   timers.dataReceived(3000);
   expect(timers.takeDue(9999)).toBeUndefined();
   expect(timers.takeDue(10_000)).toBe('keepalive');
-  expect(timers.nextAtMs()).toBe(20_000);
-  expect(timers.takeDue(20_000)).toBe('keepalive');
   expect(timers.nextAtMs()).toBe(ZERO_AFTER_MS);
 });
 

@@ -20,7 +20,6 @@ export class PeerTimers {
   readonly #persistentMs: number;
   #retransmitAtMs = OFF;
   #keepaliveAtMs = OFF;
-  #isKeepaliveWantedAgain = false;
   #newHandshakeAtMs = OFF;
   #zeroKeysAtMs = OFF;
   #persistentAtMs = OFF;
@@ -47,7 +46,7 @@ export class PeerTimers {
 
   handshakeGaveUp(nowMs: number): void {
     this.#retransmitAtMs = OFF;
-    this.#cancelKeepalive();
+    this.#keepaliveAtMs = OFF;
     if (this.#zeroKeysAtMs === OFF) this.#zeroKeysAtMs = nowMs + ZERO_AFTER_MS;
   }
 
@@ -60,14 +59,19 @@ export class PeerTimers {
     if (this.#newHandshakeAtMs === OFF) this.#newHandshakeAtMs = nowMs + SILENCE_TIMEOUT_MS + jitter.drawMs();
   }
 
+  /**
+   * Data came: something must go back.
+   *
+   * DEVIATION: no second keepalive is owed for data that comes while the first is due: that one answers it as well. (In
+   * wireguard-go the second is armed, and then cancelled by the first being sent.)
+   */
   dataReceived(nowMs: number): void {
     if (this.#keepaliveAtMs === OFF) this.#keepaliveAtMs = nowMs + KEEPALIVE_TIMEOUT_MS;
-    else this.#isKeepaliveWantedAgain = true;
   }
 
   /** Any message that the peer can authenticate went out. */
   authenticSent(nowMs: number): void {
-    this.#cancelKeepalive();
+    this.#keepaliveAtMs = OFF;
     if (this.#persistentMs > 0) this.#persistentAtMs = nowMs + this.#persistentMs;
   }
 
@@ -80,7 +84,7 @@ export class PeerTimers {
   sessionLost(): void {
     this.#retransmitAtMs = OFF;
     this.#newHandshakeAtMs = OFF;
-    this.#cancelKeepalive();
+    this.#keepaliveAtMs = OFF;
   }
 
   nextAtMs(): number {
@@ -108,8 +112,7 @@ export class PeerTimers {
       return 'new-handshake';
     }
     if (this.#keepaliveAtMs <= nowMs) {
-      this.#keepaliveAtMs = this.#isKeepaliveWantedAgain ? nowMs + KEEPALIVE_TIMEOUT_MS : OFF;
-      this.#isKeepaliveWantedAgain = false;
+      this.#keepaliveAtMs = OFF;
       return 'keepalive';
     }
     if (this.#persistentAtMs <= nowMs) {
@@ -117,10 +120,5 @@ export class PeerTimers {
       return 'persistent-keepalive';
     }
     return undefined;
-  }
-
-  #cancelKeepalive(): void {
-    this.#keepaliveAtMs = OFF;
-    this.#isKeepaliveWantedAgain = false;
   }
 }
