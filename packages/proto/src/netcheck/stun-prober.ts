@@ -127,7 +127,8 @@ export class StunProber {
   setActive(isActive: boolean, nowMs: number): void {
     if (isActive === this.#isActive) return;
     this.#isActive = isActive;
-    this.#startAtMs = isActive && this.#round === undefined ? nowMs + this.#repeatMs() : Number.POSITIVE_INFINITY;
+    if (this.#round !== undefined || this.#isAgainWanted) return;
+    this.#startAtMs = isActive ? nowMs + this.#repeatMs() : Number.POSITIVE_INFINITY;
   }
 
   /** Starts a round now, or one more after the current one. */
@@ -187,6 +188,7 @@ export class StunProber {
   #start(nowMs: number): void {
     const isFull = nowMs - this.#lastFullAtMs >= FULL_INTERVAL_MS;
     if (isFull) this.#lastFullAtMs = nowMs;
+    this.#isAgainWanted = false;
     this.#startAtMs = Number.POSITIVE_INFINITY;
     const regions = isFull ? undefined : this.#nearRegions();
     const round: Round = {
@@ -245,7 +247,6 @@ export class StunProber {
     this.#round = undefined;
     this.#publish(round, nowMs);
     if (this.#isAgainWanted) {
-      this.#isAgainWanted = false;
       this.#startAtMs = nowMs + TRY_INTERVAL_MS;
     } else if (this.#isActive) {
       this.#startAtMs = nowMs + this.#repeatMs();
