@@ -84,7 +84,7 @@ export function parseTime(json: unknown): number | undefined {
   const days = daysFromEpoch(year as number, month as number, day as number);
   const offsetMinutes = (match[8] === '-' ? -1 : 1) * (Number(match[9] ?? 0) * 60 + Number(match[10] ?? 0));
   const minutes = days * 1440 + (hour as number) * 60 + (minute as number) - offsetMinutes;
-  return minutes * 60_000 + (second as number) * 1000 + Math.floor(Number(`0.${match[7] ?? 0}`) * 1000);
+  return minutes * 60_000 + (second as number) * 1000 + Number((match[7] ?? '').slice(0, 3).padEnd(3, '0'));
 }
 
 /** Days since 1970-01-01 in the proleptic Gregorian calendar; years are counted from March, so leap days come last. */

@@ -5,6 +5,9 @@ import { isRecord, textOf } from './json-value.ts';
 
 // docs/spec/control.md#pingrequest
 
+const LINE_END = Uint8Array.of(0x0d, 0x0a);
+const HEADER_END = Uint8Array.of(0x0d, 0x0a, 0x0d, 0x0a);
+
 /** A server's question whether we are alive, in one of several ways. */
 export interface PingRequest {
   /** Where the answer goes; also the identity of the request: the same URL twice in a row is one request. */
@@ -37,13 +40,31 @@ export function parsePingRequest(json: unknown): PingRequest | undefined {
  * reach a file or a process. Damaged requests get 400, others 404.
  */
 export function answerControlToNode(request: Uint8Array): Uint8Array {
-  const bodyAt = findBody(request);
-  const line = decodeUtf8(request.subarray(0, Math.max(0, request.indexOf(0x0d))));
-  const match = /^[A-Z]+ (\S+) HTTP\/1\.[01]$/.exec(line ?? '');
-  if (match === null || bodyAt < 0) return formatResponse('400 Bad Request', encodeUtf8('damaged request'));
-  const path = (match[1] as string).replace(/\?.*$/, '');
-  if (path === '/echo') return formatResponse('200 OK', request.subarray(bodyAt));
-  return formatResponse('404 Not Found', encodeUtf8('unknown path'));
+  const headEnd = findSequence(request, HEADER_END, 0);
+  const bodyAt = headEnd + HEADER_END.length;
+  const head = headEnd < 0 ? undefined : decodeUtf8(request.subarray(0, bodyAt));
+  const match = /^[A-Z]+ (\S+) HTTP\/1\.[01]\r\n/.exec(head ?? '');
+  if (match === null) return formatResponse('400 Bad Request', encodeUtf8('damaged request'));
+  if ((match[1] as string).replace(/\?.*$/, '') !== '/echo') {
+    return formatResponse('404 Not Found', encodeUtf8('unknown path'));
+  }
+  const body = request.subarray(bodyAt);
+  const isChunked = /\r\ntransfer-encoding:[ \t]*chunked\r\n/i.test(head as string);
+  return formatResponse('200 OK', isChunked ? joinChunks(body) : body);
+}
+
+/** Body of `Transfer-Encoding: chunked` (RFC 9112 §7.1), up to its last chunk or the first damage. */
+function joinChunks(body: Uint8Array): Uint8Array {
+  const parts: Uint8Array[] = [];
+  for (let at = 0; ; ) {
+    const lineEnd = findSequence(body, LINE_END, at);
+    const size = /^[0-9a-f]{1,7}$/i.exec(decodeUtf8(body.subarray(at, Math.max(at, lineEnd))) ?? '');
+    const length = size === null ? 0 : Number.parseInt(size[0], 16);
+    const start = lineEnd + LINE_END.length;
+    if (length === 0 || start + length > body.length) return concatBytes(...parts);
+    parts.push(body.subarray(start, start + length));
+    at = start + length + LINE_END.length;
+  }
 }
 
 function formatResponse(status: string, body: Uint8Array): Uint8Array {
@@ -51,11 +72,10 @@ function formatResponse(status: string, body: Uint8Array): Uint8Array {
   return concatBytes(encodeUtf8(head), body);
 }
 
-/** Where the header ends with an empty line, or -1. */
-function findBody(request: Uint8Array): number {
-  for (let i = 0; i + 3 < request.length; i++) {
-    const isEnd = request[i] === 0x0d && request[i + 1] === 0x0a && request[i + 2] === 0x0d && request[i + 3] === 0x0a;
-    if (isEnd) return i + 4;
+/** Where the sequence begins at or behind `from`, or -1. */
+function findSequence(bytes: Uint8Array, sequence: Uint8Array, from: number): number {
+  for (let i = from; i + sequence.length <= bytes.length; i++) {
+    if (sequence.every((byte, k) => bytes[i + k] === byte)) return i;
   }
   return -1;
 }

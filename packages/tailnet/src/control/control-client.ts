@@ -178,7 +178,8 @@ export class ControlClient {
 
   /** One connection from dial to end. Throws always. */
   async #runSession(): Promise<never> {
-    const session = await this.#connect();
+    this.#enter({ kind: 'connecting' });
+    const session = await this.#connect(() => this.#enter({ kind: 'handshaking' }));
     this.#session = session;
     try {
       if (!this.#registration.isRegistered) {
@@ -197,16 +198,13 @@ export class ControlClient {
     }
   }
 
-  async #connect(): Promise<ControlSession> {
-    this.#enter({ kind: 'connecting' });
+  async #connect(onHandshake: () => void): Promise<ControlSession> {
     const options = {
       timeoutMs: this.#timings.dialMs,
       signal: this.#stop.signal,
       what: `a connection to ${this.#host}`,
     };
-    const duplex = await withDeadline(options, (signal) =>
-      this.#dialer.connect(signal, () => this.#enter({ kind: 'handshaking' })),
-    );
+    const duplex = await withDeadline(options, (signal) => this.#dialer.connect(signal, onHandshake));
     return new ControlSession(duplex, this.#host, this.#timings);
   }
 
@@ -238,8 +236,8 @@ export class ControlClient {
       timeoutMs: requestMs,
       signal: session.signal,
     } as const;
-    const { status, stream } = await session.openStream(request);
-    if (status !== 200) throw mapStatusError(status, await readStart(stream));
+    const stream = await session.openStream(request);
+    if ('status' in stream) throw mapStatusError(stream.status, stream.body.toString('utf8'));
     const onNetmap = (netmap: Netmap): void => this.#handleNetmap(netmap, session);
     const mapStream = new MapStream({ watchdogMs, onNetmap, onPing: (ping) => this.#pings.handle(ping, session) });
     return mapStream.run(stream);
@@ -268,17 +266,11 @@ export class ControlClient {
   }
 
   async #logoutOnNewSession(): Promise<void> {
-    const session = await this.#connect();
+    const session = await this.#connect(() => undefined);
     try {
       await this.#registration.logout(session, session.signal);
     } finally {
       session.close();
     }
   }
-}
-
-/** The beginning of an error's text. */
-async function readStart(stream: AsyncIterable<unknown>): Promise<string> {
-  for await (const chunk of stream) return String(chunk).slice(0, 200);
-  return '';
 }

@@ -9,7 +9,8 @@ export interface DeadlineOptions {
 }
 
 /**
- * Runs a task that stops when its signal is aborted, and aborts it after the timeout.
+ * Runs a task and aborts its signal after the timeout. Returns at that moment, even if the task does not heed the
+ * signal; its late result is dropped, so what it opened must hang on the signal.
  * @throws {ControlError} `control/timeout` when the time is over.
  */
 export async function withDeadline<T>(options: DeadlineOptions, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -23,8 +24,11 @@ export async function withDeadline<T>(options: DeadlineOptions, run: (signal: Ab
     isOver = true;
     controller.abort();
   }, timeoutMs);
+  const aborted = new Promise<never>((_resolve, reject) => {
+    controller.signal.addEventListener('abort', () => reject(controller.signal.reason), { once: true });
+  });
   try {
-    return await run(controller.signal);
+    return await Promise.race([run(controller.signal), aborted]);
   } catch (error) {
     if (!isOver) throw error;
     throw new ControlError('control/timeout', `Timed out waiting for ${what}`, { isRetryable: true, cause: error });

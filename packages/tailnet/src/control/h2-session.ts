@@ -67,15 +67,18 @@ export class ControlSession {
     });
   }
 
-  /** Opens a request whose answer is read by the caller. The stream is destroyed with the session or the signal. */
-  async openStream(options: ControlRequest): Promise<{ status: number; stream: http2.ClientHttp2Stream }> {
+  /**
+   * Opens a request whose answer is read by the caller when its status is 200; any other answer is read here.
+   * The stream is destroyed with the session or the signal.
+   */
+  async openStream(options: ControlRequest): Promise<http2.ClientHttp2Stream | ControlAnswer> {
     const stream = this.#open(options, options.signal);
     const { timeoutMs, signal, path } = options;
-    const status = await withDeadline({ timeoutMs, signal, what: `the answer to ${path}` }, async (innerSignal) => {
+    return withDeadline({ timeoutMs, signal, what: `the answer to ${path}` }, async (innerSignal) => {
       const [headers] = await this.#whileConnected(once(stream, 'response', { signal: innerSignal }));
-      return Number((headers as http2.IncomingHttpHeaders)[':status']);
+      const isAccepted = Number((headers as http2.IncomingHttpHeaders)[':status']) === 200;
+      return isAccepted ? stream : toAnswer(headers as http2.IncomingHttpHeaders, await readBody(stream));
     });
-    return { status, stream };
   }
 
   /** Ends the connection and everything on it; harmless when repeated. */
