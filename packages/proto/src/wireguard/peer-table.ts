@@ -25,10 +25,6 @@ export class PeerTable {
     this.#indices = indices;
   }
 
-  get size(): number {
-    return this.#peers.size;
-  }
-
   get(handle: number): Peer | undefined {
     return this.#peers.get(handle);
   }

@@ -18,7 +18,7 @@ export const RECEIVED_EVENT_GAP_MS = 1000;
  * What is done for a peer, and when: sends by its session or keeps packets until there is one, begins and repeats
  * handshakes, acts on its timers. Owns the waiting packets and the deadlines of all peers.
  *
- * Who calls anything but `handleTimeout` calls {@link SessionDriver.reschedule} afterwards.
+ * Whoever calls something that takes a peer calls {@link SessionDriver.reschedule} afterwards, except after `removePeer`.
  */
 export class SessionDriver {
   readonly #arena: PacketArena;

@@ -32,6 +32,7 @@ describe('a first packet', () => {
   test('waits for one round trip and arrives whole', () => {
     const { a, b } = createEndPair(1);
     a.send(1, numberedPacket(42, 1280), 0);
+    expect(a.wireGuard.pollTimeout()).toEqual({ atMs: 0, why: 'wireguard output' });
     const [initiation, ...more] = a.takeDatagrams();
     expect(more).toEqual([]);
     b.receive(initiation!, 10);
