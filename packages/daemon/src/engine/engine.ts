@@ -9,14 +9,14 @@
  * state `error`, in which the engine still answers. answer() rejects with a TailnetError.
  */
 
+import { parseForwardSpec, parseServeSpec } from '@heddle/tailnet/proxy/listen-spec';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import type { JoinOptions, TailnetState, TailnetStatus } from '@heddle/tailnet/types';
-import type { EngineConfig } from '../schema/engine-config.ts';
+import { type EngineConfig, PROXY_OFF } from '../schema/engine-config.ts';
 import { type ControlRequest, LOG_LINE_COUNT_MAX, RECENT_CONNECTION_COUNT_MAX } from '../schema/request.ts';
 import { describeRoutes, describeState, describeStatus, formatState } from './describe.ts';
 import type { EngineLog } from './engine-log.ts';
 import { NodeSlot } from './node-slot.ts';
-import { parseForward, parseProxyAddress, parseServe } from './relay-spec.ts';
 import type { EngineNode, NodeFactory, ProxyServices, RunningProxy, RunningRelay } from './services.ts';
 
 export interface EngineOptions {
@@ -58,7 +58,7 @@ export class Engine {
     return this.#state;
   }
 
-  /** @throws {TailnetError} of a listener that cannot start, `usage/*` for a bad address. */
+  /** @throws {TailnetError} of a listener that cannot start, `proxy/bad-*` for a bad address. */
   async start(): Promise<void> {
     try {
       await this.#startListeners();
@@ -125,15 +125,13 @@ export class Engine {
 
   async #startListeners(): Promise<void> {
     const { config, services, log } = this.#options;
-    const listen = parseProxyAddress(config.proxy);
-    for (const text of config.serves) parseServe(text);
-    if (listen !== undefined) {
-      const options = { listen, user: config.proxyUser, token: config.proxyToken, log: log.add };
+    const forwards = config.forwards.map(parseForwardSpec);
+    config.serves.map(parseServeSpec);
+    if (config.proxy !== PROXY_OFF) {
+      const options = { listen: config.proxy, user: config.proxyUser, token: config.proxyToken, log: log.add };
       this.#proxy = await services.startProxy(this.#slot, options);
     }
-    for (const text of config.forwards) {
-      this.#forwards.push(await services.startForward(this.#slot, parseForward(text), log.add));
-    }
+    for (const spec of forwards) this.#forwards.push(await services.startForward(this.#slot, spec));
   }
 
   #startNode(): void {
@@ -168,7 +166,7 @@ export class Engine {
     const { config, services, log } = this.#options;
     for (const text of config.serves) {
       try {
-        this.#serves.push(await services.startServe(this.#slot, parseServe(text), log.add));
+        this.#serves.push(await services.startServe(this.#slot, parseServeSpec(text)));
       } catch (error) {
         const code = error instanceof TailnetError ? error.code : 'serve/failed';
         log.add({ level: 'error', message: `Cannot serve ${text}: ${messageOf(error)}`, fields: { code } });

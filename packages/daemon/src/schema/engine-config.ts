@@ -14,7 +14,7 @@ export interface EngineConfig {
   readonly tlsCa?: string | undefined;
   readonly udpPort?: number | undefined;
   readonly isUdpEnabled?: boolean | undefined;
-  /** `host:port`, `off` for none. */
+  /** `host:port`, or {@link PROXY_OFF}. */
   readonly proxy: string;
   readonly proxyUser?: string | undefined;
   readonly proxyToken?: string | undefined;
@@ -29,6 +29,9 @@ export interface EngineConfig {
 export type StartReport =
   | { readonly ok: true; readonly pid: number }
   | { readonly ok: false; readonly code: string; readonly message: string };
+
+/** Instead of the address of a proxy. */
+export const PROXY_OFF = 'off';
 
 /** Longest config line; a PEM bundle of a whole trust store fits. */
 export const CONFIG_BYTES_MAX = 1_048_576;

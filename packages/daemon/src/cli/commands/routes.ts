@@ -1,0 +1,24 @@
+import { ControlClient } from '../../socket/control-client.ts';
+import type { CommandContext } from '../cli-context.ts';
+import { formatTable, writeJson } from '../terminal.ts';
+
+/** `heddle routes`: which prefix leads to which peer. */
+export async function routes({ target, terminal }: CommandContext): Promise<void> {
+  const client = await ControlClient.connect(target.socketPath);
+  try {
+    const answer = await client.request({ action: 'routes' });
+    if (terminal.isJson) {
+      writeJson(terminal, { routes: answer.routes });
+      return;
+    }
+    const rows = answer.routes.map((route) => [
+      route.prefix,
+      route.peer,
+      route.kind,
+      route.online ? 'online' : 'offline',
+    ]);
+    terminal.out(rows.length === 0 ? 'No routes\n' : formatTable([['PREFIX', 'PEER', 'KIND', 'STATE'], ...rows]));
+  } finally {
+    client.close();
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * What a failure means to the caller: one line, one next step, one exit status (docs/guide/errors.md). Scripts may rely
+ * on codes and statuses; the words may change.
+ */
+
+import { TailnetError } from '@heddle/tailnet/tailnet-error';
+
+/** Exit statuses of every command. */
+export const EXIT = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  notRunning: 3,
+  forbidden: 4,
+  timeout: 5,
+  auth: 6,
+  network: 7,
+  state: 8,
+  conflict: 9,
+  peer: 10,
+  interrupted: 130,
+} as const;
+
+export interface Failure {
+  readonly code: string;
+  readonly message: string;
+  readonly next: string;
+  readonly exitStatus: number;
+}
+
+/** Describes any thrown value; one that is not a TailnetError is a fault of ours. */
+export function describeFailure(error: unknown): Failure {
+  const code = error instanceof TailnetError ? error.code : 'cli/internal';
+  const message = (error instanceof Error ? error.message : String(error)).replaceAll(/\s*\n\s*/g, ' ');
+  const room = code.split('/', 1)[0] ?? '';
+  const [exitStatus, next] = BY_CODE[code] ?? BY_ROOM[room] ?? [EXIT.failed, 'see `heddle logs`'];
+  return { code, message, next, exitStatus };
+}
+
+type Advice = readonly [exitStatus: number, next: string];
+
+const NEW_KEY = 'make a new key on the coordination server and pass it by --auth-key-file';
+const CHECK_SERVER = 'check --login-server and that this machine reaches it';
+
+const BY_CODE: Readonly<Record<string, Advice>> = {
+  'ipc/not-running': [EXIT.notRunning, 'start it: heddle connect'],
+  'ipc/closed': [EXIT.notRunning, 'see why it ended: heddle logs'],
+  'ipc/already-running': [EXIT.conflict, 'look at it: heddle status; or end it: heddle disconnect'],
+  'ipc/forbidden': [EXIT.forbidden, 'use the account that started the engine, or root'],
+  'ipc/no-identity': [EXIT.forbidden, 'run heddle on the machine of the engine, with koffi installed'],
+  'ipc/timeout': [EXIT.timeout, 'see what it is doing: heddle logs; or end it: heddle disconnect'],
+  'ipc/rate-limited': [EXIT.conflict, 'wait a minute; to wait for a state use heddle wait'],
+  'ipc/path-too-long': [EXIT.usage, 'choose a shorter one with --socket-path'],
+  'ipc/not-a-socket': [EXIT.usage, 'choose another path with --socket-path'],
+  'ipc/unsafe-directory': [EXIT.usage, 'choose a folder of your own with --socket-path'],
+  'proxy/bad-listen': [EXIT.usage, 'for example --proxy 127.0.0.1:16579, or --proxy off'],
+  'proxy/bad-forward': [EXIT.usage, 'for example --forward 127.0.0.1:15432:db:5432'],
+  'proxy/bad-serve': [EXIT.usage, 'for example --serve 8080:127.0.0.1:3000'],
+  'connect/timeout': [EXIT.timeout, 'see what it tried: heddle logs; then check --login-server and the network'],
+  'cli/interrupted': [EXIT.interrupted, 'nothing is left running that this command started; run it again'],
+  'connect/auth-key-file': [EXIT.usage, 'write the key into a file only you can read and pass its path'],
+  'connect/tls-ca-file': [EXIT.usage, 'pass the path of a PEM file'],
+  'wait/timeout': [EXIT.timeout, 'see what it is doing: heddle logs'],
+  'disconnect/timeout': [EXIT.timeout, 'end the process by its pid: heddle status shows it'],
+  'control/auth-key-required': [EXIT.auth, 'pass a key by --auth-key-file, or open the login page'],
+  'control/invalid-auth-key': [EXIT.auth, NEW_KEY],
+  'control/registration-refused': [EXIT.auth, NEW_KEY],
+  'control/key-expired': [EXIT.auth, 'log in again: heddle connect, with a new key if you use one'],
+  'control/unknown-node': [EXIT.auth, 'the server has forgotten this node: heddle connect with a new key'],
+  'control/unreachable': [EXIT.network, CHECK_SERVER],
+  'control/connection-lost': [EXIT.network, CHECK_SERVER],
+  'control/timeout': [EXIT.network, CHECK_SERVER],
+  'control/certificate': [EXIT.network, 'pass the CA of the server by --tls-ca'],
+  'state/foreign': [EXIT.state, 'choose another --state-dir or --context'],
+  'state/locked': [EXIT.conflict, 'look at it: heddle status; or choose another --state-dir'],
+  'state/disk-full': [EXIT.state, 'free some space and run the same command again'],
+  'state/corrupt': [EXIT.state, 'restore state.json, or move the directory away and join as a new node'],
+  'state/newer-version': [EXIT.state, 'use the heddle that wrote it, or a later one'],
+  'state/unwritable': [EXIT.state, 'check owner and mode of the directory, or choose another --state-dir'],
+  'dial/unknown-host': [EXIT.peer, 'list the names: heddle peers'],
+  'ping/timeout': [EXIT.peer, 'see whether it is online: heddle peers'],
+  'tailnet/not-running': [EXIT.notRunning, 'wait for it: heddle wait'],
+  'engine/died': [EXIT.failed, 'see its last lines: heddle logs'],
+  'cli/internal': [EXIT.failed, 'this is a fault of heddle: please report it with the output of heddle logs'],
+};
+
+const BY_ROOM: Readonly<Record<string, Advice>> = {
+  usage: [EXIT.usage, 'see heddle help'],
+  ipc: [EXIT.failed, 'see heddle logs'],
+  control: [EXIT.network, CHECK_SERVER],
+  derp: [EXIT.network, 'see heddle logs'],
+  state: [EXIT.state, 'choose another --state-dir'],
+  dial: [EXIT.peer, 'see whether it is online: heddle peers'],
+  ping: [EXIT.peer, 'see whether it is online: heddle peers'],
+  proxy: [EXIT.conflict, 'choose another address with --proxy, or --proxy off'],
+  forward: [EXIT.conflict, 'choose another local port with --forward'],
+  serve: [EXIT.conflict, 'choose another port with --serve'],
+  listen: [EXIT.conflict, 'choose another port with --serve'],
+};
