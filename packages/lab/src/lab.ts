@@ -1,9 +1,11 @@
 import { type DerpMap, EMPTY_DERP_MAP, updateDerpMap } from '@heddle/proto/control/derp-map';
+import type { NodePublicKey } from '@heddle/proto/keys/public-key';
+import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import type { LogLine } from '@heddle/tailnet/types';
 import type { AuthKeyOptions } from './coordination/auth-keys.ts';
-import { startCoordination } from './coordination/coordination.ts';
+import { type Coordination, startCoordination } from './coordination/coordination.ts';
 import { isExpired, type NodeRecord } from './coordination/node-registry.ts';
-import { startRelay } from './relay/relay.ts';
+import { StunResponder } from './relay/stun-responder.ts';
 
 /** What `startLab` takes; everything has a default. */
 export interface LabOptions {
@@ -19,7 +21,7 @@ export interface LabOptions {
   readonly domain?: string;
   /** Refuses nodes that come without a key, instead of sending their user to a page. Default false. */
   readonly requiresAuthKey?: boolean;
-  /** Starts a relay and STUN. Default true. */
+  /** Serves a relay on the same port, and STUN. Default true. */
   readonly withRelay?: boolean;
   /** A `DERPMap` in its wire form, of relays that run elsewhere. Default: our relay alone. */
   readonly derpMap?: object;
@@ -59,7 +61,7 @@ export interface Lab {
   readonly domain: string;
   readonly derpMap: DerpMap;
   /** `undefined` when the lab was started without one. */
-  readonly relay: { readonly port: number; readonly stunPort: number; readonly publicKey: string } | undefined;
+  readonly relay: { readonly port: number; readonly stunPort: number; readonly publicKey: NodePublicKey } | undefined;
   nodes(): readonly LabNode[];
   /** A further pre-auth key. @throws {RangeError} when there are too many. */
   createAuthKey(options?: AuthKeyOptions): string;
@@ -91,53 +93,81 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   const host = options.host ?? '127.0.0.1';
   const domain = options.domain ?? 'lab.test';
   const hasRelay = options.withRelay ?? true;
-  const relay = hasRelay ? await startRelay({ host, port: 0, stunPort: options.stunPort ?? 0 }) : undefined;
-  const derpMap = options.derpMap ?? (relay === undefined ? { Regions: {} } : describeRelay(host, relay));
+  const stun = hasRelay ? await startStun(host, options.stunPort ?? 0) : undefined;
   const coordination = await startCoordination({
     host,
     port: options.port ?? 0,
-    settings: { domain, derpMap, filterRules: options.filterRules ?? ALLOW_ALL },
+    domain,
+    filterRules: options.filterRules ?? ALLOW_ALL,
+    createDerpMap: (port) => options.derpMap ?? createDerpMap(host, port, stun?.port),
+    hasRelay,
     requiresAuthKey: options.requiresAuthKey ?? false,
     keepAliveMs: options.keepAliveMs ?? 50_000,
     ephemeralTimeoutMs: options.ephemeralTimeoutMs ?? 60_000,
     hasEarlyPayload: options.hasEarlyPayload ?? true,
     log: options.log ?? (() => {}),
   }).catch(async (error: unknown) => {
-    await relay?.close();
+    await stun?.close();
     throw error;
   });
-  const { nodes, authKeys, logins } = coordination;
-  const close = async () => {
-    await coordination.close();
-    await relay?.close();
+  const authKey = coordination.authKeys.create(options.authKey, {});
+  return createLab(coordination, { domain, authKey, stun });
+}
+
+interface LabParts {
+  readonly domain: string;
+  readonly authKey: string;
+  readonly stun: StunResponder | undefined;
+}
+
+function createLab(coordination: Coordination, { domain, authKey, stun }: LabParts): Lab {
+  const { port, controlUrl, relayKey, nodes, authKeys, logins, setFilterRules } = coordination;
+  const hasRelay = relayKey !== undefined && stun !== undefined;
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= Promise.all([coordination.close(), stun?.close()]).then(() => undefined);
+    return closing;
   };
   return {
-    controlUrl: coordination.controlUrl,
-    authKey: authKeys.create(options.authKey, {}),
+    controlUrl,
+    authKey,
     domain,
-    derpMap: updateDerpMap(EMPTY_DERP_MAP, derpMap),
-    relay,
+    derpMap: updateDerpMap(EMPTY_DERP_MAP, coordination.derpMap),
+    relay: hasRelay ? { port, stunPort: stun.port, publicKey: relayKey } : undefined,
     nodes: () => [...nodes.all()].map((node) => describeNode(node, domain)),
-    createAuthKey: (keyOptions = {}) => authKeys.create(undefined, keyOptions),
+    createAuthKey: (options = {}) => authKeys.create(undefined, options),
     approve: (authUrl) => logins.approve(authUrl.split('/').at(-1) ?? ''),
     expire: (nodeId) => nodes.expire(nodeId),
     remove: (nodeId) => nodes.remove(nodeId),
-    setFilterRules: coordination.setFilterRules,
+    setFilterRules,
     close,
     [Symbol.asyncDispose]: close,
   };
 }
 
-/** Nothing in the map says that the relay speaks plain HTTP: real nodes need `TS_DEBUG_USE_DERP_HTTP=1`. */
-function describeRelay(host: string, relay: { readonly port: number; readonly stunPort: number }): object {
+async function startStun(host: string, port: number): Promise<StunResponder> {
+  try {
+    return await StunResponder.start(host, port);
+  } catch (cause) {
+    throw new TailnetError('lab/listen-failed', `Cannot answer STUN on ${host}:${port}`, { cause });
+  }
+}
+
+/**
+ * One region with the relay on the port of the coordination server: the map has no field for "plain HTTP", but nodes
+ * conclude it from the address being that of a plain-HTTP control URL. Real ones need `TS_DEBUG_USE_DERP_HTTP=1`.
+ */
+function createDerpMap(host: string, port: number, stunPort: number | undefined): object {
+  if (stunPort === undefined) return { Regions: {} };
+  const isIpv6 = host.includes(':');
   const node = {
     Name: `${REGION_ID}a`,
     RegionID: REGION_ID,
     HostName: host,
-    IPv4: host.includes(':') ? 'none' : host,
-    IPv6: host.includes(':') ? host : 'none',
-    DERPPort: relay.port,
-    STUNPort: relay.stunPort,
+    IPv4: isIpv6 ? 'none' : host,
+    IPv6: isIpv6 ? host : 'none',
+    DERPPort: port,
+    STUNPort: stunPort,
     InsecureForTests: true,
   };
   const region = { RegionID: REGION_ID, RegionCode: 'lab', RegionName: 'Lab', Nodes: [node] };

@@ -3,6 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { formatPublicKey } from '@heddle/proto/keys/public-key';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import type { LogLine } from '@heddle/tailnet/types';
+import type { RelayServer } from '../relay/relay-server.ts';
 import type { MachineApi } from './machine-api.ts';
 import { acceptUpgrade, type NoiseUpgradeOptions } from './noise-upgrade.ts';
 import type { PendingLogins } from './pending-logins.ts';
@@ -14,10 +15,12 @@ const LEGACY_KEY = `mkey:${'0'.repeat(64)}`;
 export interface ControlServerOptions extends NoiseUpgradeOptions {
   readonly logins: PendingLogins;
   readonly api: MachineApi;
+  /** Answers the paths of a relay; `undefined` for none. */
+  readonly relay: RelayServer | undefined;
   readonly log: (line: LogLine) => void;
 }
 
-/** The plain HTTP side: the server's key, the upgrade to Noise, and the page that approves logins. */
+/** The plain HTTP side: the server's key, the upgrade to Noise, the page that approves logins, and the relay. */
 export class ControlServer {
   readonly #options: ControlServerOptions;
   readonly #server: Server;
@@ -57,6 +60,7 @@ export class ControlServer {
     this.#upgraded.add(socket);
     socket.on('close', () => this.#upgraded.delete(socket));
     socket.on('error', () => socket.destroy());
+    if (this.#options.relay?.handleUpgrade(request, socket, head) === true) return;
     const connection = acceptUpgrade(request, socket, head, this.#options);
     if (typeof connection !== 'string') this.#options.api.serve(connection);
     else this.#options.log({ level: 'debug', message: 'upgrade refused', fields: { reason: connection } });
@@ -64,6 +68,7 @@ export class ControlServer {
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
     request.resume();
+    if (this.#options.relay?.handleRequest(request, response) === true) return;
     const [path = '', query = ''] = (request.url ?? '').split('?');
     const [, first, second] = path.split('/');
     if (first === 'key') this.#answerKey(new URLSearchParams(query), response);

@@ -1,6 +1,8 @@
 import { generatePrivateKey } from '@heddle/proto/keys/private-key';
+import { formatPublicKey, type NodePublicKey } from '@heddle/proto/keys/public-key';
 import { createNodeCryptoProvider, nodeRng } from '@heddle/tailnet/crypto/node-provider';
 import type { LogLine } from '@heddle/tailnet/types';
+import { RelayServer } from '../relay/relay-server.ts';
 import { AuthKeys } from './auth-keys.ts';
 import { ControlServer } from './control-server.ts';
 import { EphemeralNodes } from './ephemeral-nodes.ts';
@@ -14,7 +16,12 @@ export interface CoordinationOptions {
   readonly host: string;
   /** 0 for any. */
   readonly port: number;
-  readonly settings: TailnetSettings;
+  readonly domain: string;
+  readonly filterRules: readonly unknown[];
+  /** `DERPMap` in its wire form, once the port of this server is known. */
+  readonly createDerpMap: (port: number) => object;
+  /** Serves a relay on the same port, for members only. */
+  readonly hasRelay: boolean;
   readonly requiresAuthKey: boolean;
   readonly keepAliveMs: number;
   readonly ephemeralTimeoutMs: number;
@@ -24,7 +31,11 @@ export interface CoordinationOptions {
 
 /** A running coordination server. */
 export interface Coordination {
+  readonly port: number;
   readonly controlUrl: string;
+  readonly derpMap: object;
+  /** `undefined` without a relay. */
+  readonly relayKey: NodePublicKey | undefined;
   readonly nodes: NodeRegistry;
   readonly authKeys: AuthKeys;
   readonly logins: PendingLogins;
@@ -39,7 +50,7 @@ export interface Coordination {
  */
 export async function startCoordination(options: CoordinationOptions): Promise<Coordination> {
   const { host, keepAliveMs, requiresAuthKey, hasEarlyPayload, log } = options;
-  let settings = options.settings;
+  let settings: TailnetSettings = { domain: options.domain, derpMap: {}, filterRules: options.filterRules };
   let controlUrl = '';
   const crypto = createNodeCryptoProvider();
   const authKeys = new AuthKeys();
@@ -53,11 +64,21 @@ export async function startCoordination(options: CoordinationOptions): Promise<C
   const registration = new Registration({ nodes, authKeys, logins, requiresAuthKey, formatAuthUrl });
   const api = new MachineApi({ nodes, registration, settings: () => settings, keepAliveMs, log });
   const serverKey = generatePrivateKey('machine', crypto, nodeRng);
-  const server = new ControlServer({ serverKey, crypto, rng: nodeRng, hasEarlyPayload, logins, api, log });
-  const port = await server.listen(host, options.port);
+  const isAllowed = (key: NodePublicKey) => nodes.byNodeKey(formatPublicKey('node', key)) !== undefined;
+  const relay = options.hasRelay ? new RelayServer({ serverKey: undefined, isAllowed }) : undefined;
+  const server = new ControlServer({ serverKey, crypto, rng: nodeRng, hasEarlyPayload, logins, api, relay, log });
+  const port = await server.listen(host, options.port).catch((error: unknown) => {
+    relay?.close();
+    throw error;
+  });
+  const derpMap = options.createDerpMap(port);
+  settings = { ...settings, derpMap };
   controlUrl = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
   return {
+    port,
     controlUrl,
+    derpMap,
+    relayKey: relay?.publicKey,
     nodes,
     authKeys,
     logins,
@@ -67,6 +88,7 @@ export async function startCoordination(options: CoordinationOptions): Promise<C
     },
     async close() {
       api.close();
+      relay?.close();
       await server.close();
       ephemeral.close();
     },

@@ -1,4 +1,4 @@
-import { chooseHostname } from '@heddle/proto/control/hostname';
+import { sanitizeHostname } from '@heddle/proto/control/hostname';
 import type { HostinfoUpdate, LabHostinfo } from './hostinfo.ts';
 
 /** Nodes at one time; a further one is refused. */
@@ -115,7 +115,7 @@ export class NodeRegistry {
   update(id: number, update: NodeUpdate): void {
     const before = this.#nodes.get(id);
     if (before === undefined) return;
-    const hostname = update.hostinfo?.hostname ?? before.hostname;
+    const hostname = update.hostinfo?.hostname || before.hostname;
     const after: NodeRecord = {
       ...before,
       discoKey: update.discoKey ?? before.discoKey,
@@ -166,7 +166,7 @@ export class NodeRegistry {
 
   /** The sanitised name, with `-1`, `-2` … behind it while another node has it. */
   #freeLabel(hostname: string, id: number): string {
-    const wanted = chooseHostname(hostname);
+    const wanted = sanitizeHostname(hostname) || 'node';
     const taken = new Set<string>();
     for (const node of this.#nodes.values()) if (node.id !== id) taken.add(node.label);
     let label = wanted;
