@@ -13,6 +13,8 @@ import { ReconnectDelay } from './reconnect-delay.ts';
 
 /** A region that is not the home and to which nothing was sent for so long is disconnected. */
 export const IDLE_CLOSE_MS = 60_000;
+/** All nodes of a region together, to the end of the login. */
+const DIAL_TIMEOUT_MS = 10_000;
 /** Packets that wait for a connection; beyond it the oldest is dropped. */
 const WAITING_PACKETS_MAX = 32;
 /** A node that failed is tried after the others for so long. */
@@ -183,6 +185,7 @@ export class DerpLink {
         controlUrl,
         tlsCa,
         environment: process.env,
+        timeoutMs: DIAL_TIMEOUT_MS,
         createClient: () => new DerpClient({ ...this.#o, isHome: this.#isHome }),
         onNodeFailure: (node, error) => this.#noteNodeFailure(node, error),
         signal: abort.signal,

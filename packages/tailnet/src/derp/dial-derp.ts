@@ -8,9 +8,6 @@ import { secureRelay } from './relay-tls.ts';
 import { chooseTransport, type RelayTransport, relayPort } from './relay-transport.ts';
 import { upgradeToDerp } from './relay-upgrade.ts';
 
-/** All nodes of a region together: names, TCP, TLS, HTTP and login. */
-export const DIAL_TIMEOUT_MS = 10_000;
-
 export interface DialOptions {
   /** In the order to try. */
   readonly nodes: readonly DerpNode[];
@@ -22,6 +19,8 @@ export interface DialOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** A fresh machine for every attempt. */
   readonly createClient: () => DerpClient;
+  /** All nodes together: names, TCP, TLS, HTTP and login. */
+  readonly timeoutMs: number;
   readonly onNodeFailure: (node: DerpNode, error: TailnetError) => void;
   readonly signal: AbortSignal;
 }
@@ -41,7 +40,7 @@ export interface DerpConnection {
  * without relays; `derp/closed` when the signal aborts.
  */
 export async function dialDerp(o: DialOptions): Promise<DerpConnection> {
-  const endsAtMs = performance.now() + DIAL_TIMEOUT_MS;
+  const endsAtMs = performance.now() + o.timeoutMs;
   let best: TailnetError | undefined;
   for (const [i, node] of o.nodes.entries()) {
     const shareMs = Math.max(0, endsAtMs - performance.now()) / (o.nodes.length - i);
@@ -102,7 +101,7 @@ async function connectAndLogIn(
   const port = relayPort(node, transport);
   const tcp = await connectRelay(node, port, signal);
   // Destroying the innermost socket ends every step that waits on it.
-  const abort = () => tcp.destroy(signal.reason as Error);
+  const abort = () => tcp.destroy(new Error('The dial has ended', { cause: signal.reason }));
   signal.addEventListener('abort', abort, { once: true });
   const client = o.createClient();
   try {

@@ -27,13 +27,15 @@ export async function upgradeToDerp(
       else reject(notARelay(node, `it upgrades to "${response.headers.upgrade}"`));
     });
     sent.once('response', (response) => reject(notARelay(node, `it answers with HTTP status ${response.statusCode}`)));
-    sent.on('error', (error: NodeJS.ErrnoException) => reject(toUpgradeError(node, error)));
+    sent.on('error', (error) => reject(toUpgradeError(node, error)));
     sent.end();
   });
 }
 
-function toUpgradeError(node: DerpNode, error: NodeJS.ErrnoException): TailnetError {
-  if (error.code?.startsWith('HPE_')) return notARelay(node, 'its answer is not HTTP');
+function toUpgradeError(node: DerpNode, error: Error): TailnetError {
+  // Some errors have numbers for codes (DOMException).
+  const code = 'code' in error ? String(error.code) : '';
+  if (code.startsWith('HPE_')) return notARelay(node, 'its answer is not HTTP');
   const message = `Connection to relay "${node.hostName}" ended before the upgrade`;
   return new TailnetError('derp/unreachable', message, { isRetryable: true, cause: error });
 }
