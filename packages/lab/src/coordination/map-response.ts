@@ -1,5 +1,5 @@
 import { isExpired, type NodeChange, type NodeRecord, type NodeRegistry } from './node-registry.ts';
-import { USER_PROFILE } from './user.ts';
+import { USER_ID, USER_PROFILE } from './user.ts';
 
 /** What all nodes are told alike. */
 export interface TailnetSettings {
@@ -58,7 +58,7 @@ export function buildNode(node: NodeRecord, settings: TailnetSettings): MapRespo
     ID: node.id,
     StableID: `${node.id}`,
     Name: `${node.label}.${settings.domain}.`,
-    User: USER_PROFILE.ID,
+    User: USER_ID,
     Key: node.nodeKey,
     Machine: node.machineKey,
     ...(node.discoKey === undefined ? {} : { DiscoKey: node.discoKey }),

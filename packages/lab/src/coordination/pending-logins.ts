@@ -4,7 +4,7 @@ import type { HostinfoUpdate } from './hostinfo.ts';
 /** Logins that wait for approval; one more forgets the oldest, which then has to begin again. */
 export const PENDING_LOGIN_COUNT_MAX = 256;
 /** How long a login may wait, in milliseconds. */
-export const PENDING_LOGIN_MS = 15 * 60_000;
+export const PENDING_LOGIN_MS: number = 15 * 60_000;
 
 /** A machine that wants to join and whose user was sent to a page of ours. */
 export interface PendingLogin {

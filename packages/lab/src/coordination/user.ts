@@ -1,11 +1,10 @@
 // The tailnet has one user, who owns every node.
 
-const ID = 1;
-const NAME = 'lab';
-
+/** The id that nodes name as their owner. */
+export const USER_ID = 1;
 /** `User` of a RegisterResponse. */
-export const USER = { ID, DisplayName: NAME, Created: '2026-01-01T00:00:00Z' } as const;
+export const USER: object = { ID: USER_ID, DisplayName: 'lab', Created: '2026-01-01T00:00:00Z' };
 /** `Login` of a RegisterResponse. */
-export const LOGIN = { ID, Provider: 'lab', LoginName: NAME, DisplayName: NAME } as const;
+export const LOGIN: object = { ID: USER_ID, Provider: 'lab', LoginName: 'lab', DisplayName: 'lab' };
 /** The entry in `UserProfiles` of a MapResponse. */
-export const USER_PROFILE = { ID, LoginName: NAME, DisplayName: NAME } as const;
+export const USER_PROFILE: object = { ID: USER_ID, LoginName: 'lab', DisplayName: 'lab' };
