@@ -61,7 +61,7 @@ export class Outbox {
     this.send(peer, slot);
   }
 
-  /** As {@link Outbox.sendMessage}, to wherever the last received datagram came from. */
+  /** As {@link Outbox.sendMessage}, to wherever the datagram came from that the slot held: its peer is not known. */
   sendReply(slot: number, message: Uint8Array): void {
     this.#write(slot, message);
     this.#arena.peer[slot] = -1;

@@ -46,6 +46,8 @@ describe('a source', () => {
     const stranger = ipv6.slice().fill(8, 7);
     expect(takeMany(limiter, ipv6, 5, 0) + takeMany(limiter, neighbour, 5, 0)).toBe(SOURCE_BURST);
     expect(takeMany(limiter, stranger, 5, 0)).toBe(SOURCE_BURST);
+    expect(takeMany(limiter, stranger.subarray(0, 16), 5, 0)).toBe(0);
+    expect(takeMany(limiter, ipv4(1, 3).subarray(0, 4), 5, 0)).toBe(0);
     const relayed = new Uint8Array(32).fill(1);
     const other = relayed.slice().fill(2, 31);
     expect(takeMany(limiter, relayed, 5, 0) + takeMany(limiter, other, 5, 0)).toBe(2 * SOURCE_BURST);

@@ -42,10 +42,10 @@ export class SourceLimiter {
 }
 
 /**
- * Bytes of a cookie source that name one sender: an IPv4 address without its port (4 of 6), the /64 of an IPv6 address
- * (8 of 18), anything else whole (a relay's sender is a 32-byte key).
+ * Bytes of a cookie source that name one sender: an IPv4 address (4 bytes, or 6 with a port), the /64 of an IPv6 address
+ * (16 or 18 bytes), anything else whole (a relay's sender is a 32-byte key).
  */
 function bucketBytes(source: Uint8Array): number {
   if (source.length === 6) return 4;
-  return source.length === 18 ? 8 : source.length;
+  return source.length === 16 || source.length === 18 ? 8 : source.length;
 }

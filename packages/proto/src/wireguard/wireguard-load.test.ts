@@ -46,9 +46,11 @@ describe('under a flood', () => {
     const { a, b } = createEndPair(1);
     flood(b, 0);
     a.send(1, numberedPacket(7), 0);
-    b.receive(a.takeDatagrams()[0]!, 0, HONEST);
+    const received = b.arena.copyIn(a.takeDatagrams()[0]!);
+    b.wireGuard.receive(received, HONEST, 0);
     const slot = b.wireGuard.pollDatagram();
-    // Nobody knows who sent the initiation: the reply goes where that came from.
+    // Nobody knows who sent the initiation: the reply, in its slot, goes where that came from.
+    expect(slot).toBe(received);
     expect(b.arena.peer[slot]).toBe(-1);
     const reply = b.arena.packet(slot).slice();
     b.arena.free(slot);

@@ -83,8 +83,8 @@ export class WireGuard {
   /**
    * Takes the slot with one datagram of any content.
    *
-   * `cookieSource` are the bytes that stand for the sender's address (IP address and port as 4+2 or 16+2 bytes; by relay
-   * the sender's node key) and is only borrowed.
+   * `cookieSource` are the bytes that stand for the sender's address (4 or 16 of IP address, with or without 2 of port; by
+   * relay the sender's node key) and is only borrowed.
    */
   receive(slot: number, cookieSource: Uint8Array, nowMs: number): void {
     this.#nowMs = nowMs;
@@ -110,7 +110,8 @@ export class WireGuard {
 
   /**
    * A slot to send, the caller's from now on, or -1. It goes to the peer `arena.peer[slot]`; when that is -1 it is a cookie
-   * reply, for wherever the datagram last given to {@link WireGuard.receive} came from: nobody knows yet who sent it.
+   * reply, which goes where the datagram came from that {@link WireGuard.receive} took in this very slot: nobody knows
+   * yet who sent it.
    */
   pollDatagram(): number {
     return this.#outbox.pollDatagram();
