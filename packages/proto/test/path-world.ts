@@ -74,8 +74,13 @@ export class World {
   /** Lets both know each other as the coordination server would. */
   introduce(hasEndpoints = true): this {
     for (const host of [this.a, this.b]) this.tell(host, hasEndpoints);
-    for (const host of [this.a, this.b]) host.agent.setLocalEndpoints([host.public, host.local], this.nowMs);
+    this.refreshEndpoints();
     return this;
+  }
+
+  /** Lets both find out their endpoints again. */
+  refreshEndpoints(): void {
+    for (const host of [this.a, this.b]) host.agent.setLocalEndpoints([host.public, host.local], this.nowMs);
   }
 
   tell(host: Host, hasEndpoints: boolean): void {
