@@ -52,6 +52,8 @@ export class MapStream {
       stream.on('end', resolve);
       stream.on('close', resolve);
       stream.on('error', reject);
+      // A stream whose headers were its end may have told so before anybody listened.
+      if (stream.readableEnded || stream.destroyed) resolve();
     });
   }
 
