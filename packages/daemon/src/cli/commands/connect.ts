@@ -3,9 +3,9 @@
  * not come to run, or ctrl-C ends the wait, what was started is stopped again.
  */
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type DetachedProcess, startDetached } from '@heddle/host/detached-process';
-import { findLockOwner } from '@heddle/host/instance-lock';
 import { prepareStateDir } from '@heddle/tailnet/state/state-dir';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { type EngineConfig, type StartReport, startReportSchema } from '../../schema/engine-config.ts';
@@ -20,6 +20,9 @@ import { stopEngine } from './disconnect.ts';
 
 const CONNECT_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 8000;
+/** Its socket closes a moment before a process is known to have ended. */
+const DEATH_NOTICE_MS = 500;
+const POLL_MS = 20;
 
 export async function connect(options: ConnectOptions, context: CommandContext): Promise<void> {
   const { target } = context;
@@ -31,9 +34,12 @@ export async function connect(options: ConnectOptions, context: CommandContext):
     const { runForeground } = await import('./foreground.ts');
     return runForeground(config, context);
   }
+  const logStart = sizeOf(target.logPath);
   const child = await startEngine(config, context);
   try {
-    const event = await waitForEngine(child, context);
+    const event = await waitForEngine(child, context).catch(async (error: unknown) => {
+      throw await explainDeath(error, child, target.logPath, logStart);
+    });
     printConnected(event, child.pid, context);
   } catch (error) {
     await stopStarted(child);
@@ -101,8 +107,6 @@ async function waitForEngine(child: DetachedProcess, context: CommandContext): P
       timeoutCode: 'connect/timeout',
       onState: (event) => showState(event, progress, context),
     });
-  } catch (error) {
-    throw explainDeath(error, child, target.logPath);
   } finally {
     progress.clear();
   }
@@ -141,26 +145,47 @@ function showState(event: StateEvent, progress: Progress, { terminal }: CommandC
   progress.show('waiting for the login');
 }
 
-// An engine that is gone took its reason with it, but for the log.
-function explainDeath(error: unknown, child: DetachedProcess, logPath: string): unknown {
+// An engine that is gone took its reason with it, but for what it has written since it was started.
+async function explainDeath(error: unknown, child: DetachedProcess, path: string, logStart: number): Promise<unknown> {
   const code = error instanceof TailnetError ? error.code : '';
-  if (code !== 'engine/died' && !(child.hasEnded() && code.startsWith('ipc/'))) return error;
-  const line = lastErrorLine(logPath);
+  if (code !== 'engine/died' && !code.startsWith('ipc/')) return error;
+  await untilEnded(child, DEATH_NOTICE_MS);
+  const line = child.hasEnded() ? lastErrorLine(path, logStart) : undefined;
   return line === undefined ? error : new TailnetError(line.code, line.message);
 }
 
-function lastErrorLine(logPath: string): { readonly code: string; readonly message: string } | undefined {
+function lastErrorLine(path: string, start: number): { readonly code: string; readonly message: string } | undefined {
+  let text: string;
   try {
-    for (const text of readFileSync(logPath, 'utf8').trimEnd().split('\n').slice(-20).reverse()) {
-      const record = JSON.parse(text) as { level?: unknown; message?: unknown; fields?: { code?: unknown } };
-      if (record.level !== 'error' || typeof record.message !== 'string') continue;
-      const code = record.fields?.code;
-      return { code: typeof code === 'string' ? code : 'engine/died', message: record.message };
-    }
+    text = readFileSync(path).subarray(start).toString('utf8');
   } catch {
-    // No log, or the last words were not ours.
+    return undefined;
+  }
+  for (const line of text.trimEnd().split('\n').reverse()) {
+    const record = parseObject(line) as { level?: unknown; message?: unknown; fields?: { code?: unknown } } | undefined;
+    if (record?.level !== 'error' || typeof record.message !== 'string') continue;
+    const code = record.fields?.code;
+    return { code: typeof code === 'string' ? code : 'engine/died', message: record.message };
   }
   return undefined;
+}
+
+function parseObject(text: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+async function untilEnded(child: DetachedProcess, timeoutMs: number): Promise<void> {
+  const endMs = performance.now() + timeoutMs;
+  while (!child.hasEnded() && performance.now() < endMs) await sleep(POLL_MS);
 }
 
 async function stopStarted(child: DetachedProcess): Promise<void> {
@@ -171,8 +196,7 @@ async function stopStarted(child: DetachedProcess): Promise<void> {
     } catch {
       return;
     }
-    const endMs = performance.now() + STOP_TIMEOUT_MS;
-    while (!child.hasEnded() && performance.now() < endMs) await new Promise((resolve) => setTimeout(resolve, 20));
+    await untilEnded(child, STOP_TIMEOUT_MS);
   }
 }
 
@@ -184,9 +208,4 @@ function printConnected(event: StateEvent, pid: number, { terminal, target }: Co
   const { state, addresses = [], peer_count: peerCount = 0, derp_home: derpHome = 0 } = event;
   const { context, socketPath, stateDir, logPath } = target;
   writeJson(terminal, { ok: true, state, addresses, peerCount, derpHome, pid, context, socketPath, stateDir, logPath });
-}
-
-/** True while some engine owns the socket of this target, answering or not. */
-export function isEngineAlive(socketPath: string): boolean {
-  return findLockOwner(`${socketPath}.lock`) !== undefined;
 }
