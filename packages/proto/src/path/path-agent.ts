@@ -1,6 +1,6 @@
 import { isEqualBytes } from '../bytes/equal.ts';
 import type { CryptoProvider, Rng } from '../crypto/provider.ts';
-import { DISCO_HEADER_BYTES, DISCO_SENDER_OFFSET, DiscoBox, hasDiscoMagic } from '../disco/disco-box.ts';
+import { DISCO_HEADER_BYTES, DiscoBox, hasDiscoMagic } from '../disco/disco-box.ts';
 import {
   type CallMeMaybe,
   type DiscoMessage,
@@ -12,14 +12,13 @@ import {
 } from '../disco/message.ts';
 import { type IpAddress, parseAddress } from '../ip/address.ts';
 import { createEndpoint, type Endpoint } from '../ip/endpoint.ts';
-import { KeyMap } from '../keys/key-map.ts';
 import type { DiscoPrivateKey } from '../keys/private-key.ts';
 import type { DiscoPublicKey, NodePublicKey } from '../keys/public-key.ts';
 import { Counters } from '../time/counters.ts';
 import type { Wake } from '../time/machine.ts';
-import { CANDIDATE_COUNT_MAX } from './candidates.ts';
-import { isLinkLocal } from './path-quality.ts';
 import { type PathActions, type PeerInfo, PeerPath } from './peer-path.ts';
+import { type DiscoSender, SenderTable } from './sender-table.ts';
+import { usableEndpoints } from './usable-endpoints.ts';
 
 /** The way a datagram came. `peer` is the handle of the node key that the relay named as its sender, -1 if unknown. */
 export type PathSource =
@@ -77,12 +76,6 @@ const RELAY_ADDRESS = parseAddress('127.3.3.40') as IpAddress;
 const NEVER = Number.NEGATIVE_INFINITY;
 const NO_TIMER = Number.POSITIVE_INFINITY;
 
-interface Owners {
-  readonly key: DiscoPublicKey;
-  /** Several nodes may share a disco key: one process that changed its user. */
-  readonly paths: PeerPath[];
-}
-
 /**
  * Finds and keeps a direct path to every peer, and says per packet where to send it (docs/spec/path.md).
  *
@@ -100,7 +93,7 @@ export class PathAgent {
   readonly #rng: Rng;
   readonly #box: DiscoBox;
   readonly #paths: (PeerPath | undefined)[] = [];
-  readonly #owners = new KeyMap<'disco', Owners>();
+  readonly #senders = new SenderTable();
   readonly #shown = new Map<number, string>();
   readonly #changed = new Set<number>();
   readonly #route: { endpoint: Endpoint | undefined; regionId: number } = { endpoint: undefined, regionId: 0 };
@@ -135,8 +128,8 @@ export class PathAgent {
     this.#paths[peer] = path;
     const oldKey = isNew ? undefined : path.info.discoKey;
     const hasNewKey = !isSameKey(oldKey, usable.discoKey);
-    if (hasNewKey && oldKey !== undefined) this.#disown(oldKey, path);
-    if (hasNewKey && usable.discoKey !== undefined) this.#own(usable.discoKey, path);
+    if (hasNewKey && oldKey !== undefined) this.#dropKey(oldKey, path);
+    if (hasNewKey && usable.discoKey !== undefined) this.#senders.add(usable.discoKey, path);
     path.update(usable, nowMs);
     if (hasNewKey && !isNew) path.reset(nowMs);
     if (isNew) this.#shown.set(peer, showPath(path));
@@ -146,7 +139,7 @@ export class PathAgent {
   removePeer(peer: number): void {
     const path = this.#paths[peer];
     if (path === undefined) return;
-    if (path.info.discoKey !== undefined) this.#disown(path.info.discoKey, path);
+    if (path.info.discoKey !== undefined) this.#dropKey(path.info.discoKey, path);
     this.#paths[peer] = undefined;
     this.#shown.delete(peer);
     this.#changed.delete(peer);
@@ -284,24 +277,24 @@ export class PathAgent {
     if (bytes.length < DISCO_HEADER_BYTES) return 'short';
     if (!hasDiscoMagic(bytes, 0, bytes.length)) return 'no-magic';
     if (source.kind === 'udp' && !this.#isUdpEnabled) return 'udp-disabled';
-    const owners = this.#owners.lookup(bytes, DISCO_SENDER_OFFSET);
-    if (owners === undefined) return 'unknown-sender';
-    if (source.kind === 'derp' && !owners.paths.some((path) => path.handle === source.peer))
+    const sender = this.#senders.lookup(bytes);
+    if (sender === undefined) return 'unknown-sender';
+    if (source.kind === 'derp' && !sender.paths.some((path) => path.handle === source.peer))
       return 'wrong-relay-sender';
-    const plaintext = this.#box.open(owners.key, bytes);
+    const plaintext = this.#box.open(sender.key, bytes);
     if (typeof plaintext === 'string') return plaintext;
     if (source.kind === 'derp') this.#paths[source.peer]?.noteRegion(source.regionId);
     const message = decodeDiscoMessage(plaintext);
     if (typeof message === 'string') return 'bad-message';
-    return this.#handleMessage(message, owners, source, nowMs);
+    return this.#handleMessage(message, sender, source, nowMs);
   }
 
-  #handleMessage(message: DiscoMessage, owners: Owners, source: PathSource, nowMs: number): PathDrop | undefined {
+  #handleMessage(message: DiscoMessage, sender: DiscoSender, source: PathSource, nowMs: number): PathDrop | undefined {
     switch (message.kind) {
       case 'ping':
-        return this.#handlePing(message, owners, source, nowMs);
+        return this.#handlePing(message, sender, source, nowMs);
       case 'pong':
-        return source.kind === 'udp' ? this.#handlePong(message, owners, nowMs) : 'pong-by-relay';
+        return source.kind === 'udp' ? this.#handlePong(message, sender, nowMs) : 'pong-by-relay';
       case 'call-me-maybe':
         return source.kind === 'derp' ? this.#handleCall(message, source, nowMs) : 'call-by-udp';
       default:
@@ -309,26 +302,26 @@ export class PathAgent {
     }
   }
 
-  #handlePing(ping: Ping, owners: Owners, source: PathSource, nowMs: number): undefined {
+  #handlePing(ping: Ping, sender: DiscoSender, source: PathSource, nowMs: number): undefined {
     if (source.kind === 'derp') {
       const path = this.#paths[source.peer] as PeerPath;
       const seenAs = createEndpoint(RELAY_ADDRESS, source.regionId);
-      const pong = this.#seal(owners.key, { kind: 'pong', txId: ping.txId, source: seenAs });
+      const pong = this.#seal(sender.key, { kind: 'pong', txId: ping.txId, source: seenAs });
       if (pong !== undefined)
         this.#transmit({ kind: 'derp', regionId: source.regionId, to: path.info.nodeKey, bytes: pong });
       return;
     }
-    const pong = this.#seal(owners.key, { kind: 'pong', txId: ping.txId, source: source.endpoint });
+    const pong = this.#seal(sender.key, { kind: 'pong', txId: ping.txId, source: source.endpoint });
     if (pong !== undefined) this.#transmit({ kind: 'udp', to: source.endpoint, bytes: pong });
-    const claimed = owners.paths.find((path) => isSameKey(path.info.nodeKey, ping.nodeKey));
-    for (const path of claimed === undefined ? owners.paths : [claimed]) {
+    const claimed = sender.paths.find((path) => isSameKey(path.info.nodeKey, ping.nodeKey));
+    for (const path of claimed === undefined ? sender.paths : [claimed]) {
       path.handlePing(source.endpoint, nowMs);
       this.#settle(path);
     }
   }
 
-  #handlePong(pong: Pong, owners: Owners, nowMs: number): PathDrop | undefined {
-    for (const path of owners.paths) {
+  #handlePong(pong: Pong, sender: DiscoSender, nowMs: number): PathDrop | undefined {
+    for (const path of sender.paths) {
       if (!path.handlePong(pong.txId, nowMs)) continue;
       this.#settle(path);
       return undefined;
@@ -384,20 +377,8 @@ export class PathAgent {
     return true;
   }
 
-  #own(key: DiscoPublicKey, path: PeerPath): void {
-    const owners = this.#owners.get(key);
-    if (owners === undefined) this.#owners.set(key, { key, paths: [path] });
-    else owners.paths.push(path);
-  }
-
-  #disown(key: DiscoPublicKey, path: PeerPath): void {
-    const owners = this.#owners.get(key);
-    const at = owners?.paths.indexOf(path) ?? -1;
-    if (owners === undefined || at < 0) return;
-    owners.paths.splice(at, 1);
-    if (owners.paths.length > 0) return;
-    this.#owners.delete(key);
-    this.#box.forget(key);
+  #dropKey(key: DiscoPublicKey, path: PeerPath): void {
+    if (this.#senders.remove(key, path)) this.#box.forget(key);
   }
 
   #resetPaths(): void {
@@ -432,17 +413,4 @@ function showPath(path: PeerPath): string {
 
 function isSameKey(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
   return a === undefined || b === undefined ? a === b : isEqualBytes(a, b);
-}
-
-/** Leaves out what no datagram can be sent to, and IPv6 link-local, which means nothing without a zone. */
-function usableEndpoints(endpoints: readonly Endpoint[]): Endpoint[] {
-  return endpoints.filter(isUsable).slice(0, CANDIDATE_COUNT_MAX);
-}
-
-function isUsable({ address, port }: Endpoint): boolean {
-  const [first = 0] = address.bytes;
-  if (port === 0 || address.text === '::') return false;
-  if (address.family === 6) return first !== 0xff && !isLinkLocal(address);
-  // 0.0.0.0/8 is "this host", 224.0.0.0 and above are multicast, reserved and broadcast (RFC 6890).
-  return first !== 0 && first < 224;
 }

@@ -17,7 +17,7 @@ const DISCOVERY_INTERVAL_MS = 5000;
 /** A direct path slower than FAST_MS is compared with the other candidates this often. */
 const UPGRADE_INTERVAL_MS = 60_000;
 const FAST_MS = 5;
-/** Between pings back to one address, without and with a trusted path. */
+/** Between pings back to one address; UPGRADE_INTERVAL_MS while another path is trusted. */
 const PING_BACK_INTERVAL_MS = 1000;
 /** A call pings its endpoints at once, but not twice for two calls in a row. */
 const CALLED_PING_INTERVAL_MS = 500;
@@ -97,10 +97,6 @@ export class PeerPath {
 
   get isActive(): boolean {
     return this.#heartbeatAtMs !== NO_TIMER;
-  }
-
-  get candidateCount(): number {
-    return this.#candidates.size;
   }
 
   /** Takes what the netmap says; the agent deals with a changed disco key. */
