@@ -83,11 +83,10 @@ export function formatHostPort({ host, port }: HostPort): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Splits at colons that are not between brackets. */
+/** Splits at colons that are not between brackets; a bracket without its partner leaves nothing. */
 function splitOutsideBrackets(text: string): string[] {
-  return text.match(/(?:\[[^\]]*\]|[^:])+/g)?.join(':') === text
-    ? (text.match(/(?:\[[^\]]*\]|[^:])+/g) as string[])
-    : [];
+  const parts = text.match(/(?:\[[^\]]*\]|[^:[\]])+/g) ?? [];
+  return parts.join(':') === text ? [...parts] : [];
 }
 
 function toHostPort(hostText: string | undefined, portText: string | undefined): HostPort | undefined {
