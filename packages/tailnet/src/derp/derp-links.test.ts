@@ -205,6 +205,24 @@ describe('trouble', () => {
     expect(refusals()).toBe(1);
   });
 
+  test('an announced restart sets the time of the next attempt, and health texts are logged', async () => {
+    const { port, server } = await relay();
+    const accepted = once(server, 'upgrade') as Promise<[IncomingMessage, Duplex]>;
+    const a = join();
+    a.links.setMap(relayMap({ 1: [relayNode(port)] }));
+    a.links.setHome(1);
+    await a.until(() => a.links.isConnected(1));
+    const [, socket] = await accepted;
+    socket.write(Uint8Array.of(0x14, 0, 0, 0, 3, 0x62, 0x61, 0x64));
+    await a.until(() => a.lines.some((line) => line.fields?.['problem'] === 'bad'));
+    // Reconnect in 40,000 ms, try for 0 ms.
+    socket.end(Uint8Array.of(0x15, 0, 0, 0, 8, 0, 0, 0x9c, 0x40, 0, 0, 0, 0));
+    await a.until(() => !a.links.isConnected(1));
+    const retryInMs = a.lines.findLast((line) => line.fields?.['code'] === 'derp/lost')?.fields?.['retryInMs'];
+    expect(retryInMs).toBeGreaterThanOrEqual(30_000);
+    expect(retryInMs).toBeLessThanOrEqual(50_000);
+  });
+
   test('a relay that does not answer a probe is replaced', async () => {
     const { port } = await relay();
     // Swallows everything the client says after the login.
