@@ -28,7 +28,7 @@ soak: build
 
 bench: build
 	tests/interop/install.sh
-	node bench/run.mjs
+	npx --no -- vitest run --config vitest.bench.config.ts
 
 clean:
 	rm -rf node_modules packages/*/dist packages/*/node_modules

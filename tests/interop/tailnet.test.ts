@@ -52,6 +52,8 @@ for (const variant of VARIANTS) {
       real = await RealTailnet.start({ ...variant, nodes: 1 });
       peer = real.node;
       tailnet = await Tailnet.join({ controlUrl: real.controlUrl, authKey: real.authKey, hostname: 'ours' });
+      // Headscale tells the others about us a second later.
+      await until('the peer to know us', 10_000, async () => (await peer.cli('status')).stdout.includes('ours'));
       tailnet.listen(LISTEN_PORT, (connection) => {
         serveTransfer(connection).catch(() => connection.destroy());
       });

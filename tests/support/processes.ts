@@ -55,10 +55,17 @@ function isRunning(child: ChildProcess): boolean {
 export function run(
   command: string,
   args: readonly string[],
-  options: { readonly timeoutMs?: number; readonly env?: Readonly<Record<string, string>>; readonly input?: string } = {},
+  options: {
+    readonly timeoutMs?: number;
+    readonly env?: Readonly<Record<string, string>>;
+    readonly input?: string;
+  } = {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { env: { ...process.env, ...options.env }, timeout: options.timeoutMs ?? 30_000 });
+    const child = spawn(command, args, {
+      env: { ...process.env, ...options.env },
+      timeout: options.timeoutMs ?? 30_000,
+    });
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -77,6 +84,7 @@ export function run(
 export async function until<T>(what: string, timeoutMs: number, probe: () => Promise<T> | T): Promise<NonNullable<T>> {
   const deadline = performance.now() + timeoutMs;
   let lastError: unknown;
+  let pauseMs = 2;
   while (performance.now() < deadline) {
     try {
       const value = await probe();
@@ -84,7 +92,8 @@ export async function until<T>(what: string, timeoutMs: number, probe: () => Pro
     } catch (error) {
       lastError = error;
     }
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    pauseMs = Math.min(50, pauseMs * 1.5);
   }
   throw new Error(`not within ${timeoutMs} ms: ${what}`, { cause: lastError });
 }

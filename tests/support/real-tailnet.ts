@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePorts, isListening, type Program, run, startProgram, until } from './processes.ts';
@@ -47,26 +47,45 @@ export class RealTailnet {
   readonly authKey: string;
   readonly nodes: readonly RealNode[];
   readonly #adminUrl: string;
-  readonly #kind: ControlKind;
   readonly #control: Service;
   readonly #derper: Service;
-  readonly #programs: readonly Program[];
+  readonly #programs: Program[];
+  readonly #options: RealTailnetOptions;
 
   static async start(options: RealTailnetOptions): Promise<RealTailnet> {
     const folder = await mkdtemp(join(tmpdir(), 'heddle-interop-'));
-    const [port, admin, derp, stun, metrics, grpc] = (await freePorts(6)) as [number, number, number, number, number, number];
+    const [port, admin, derp, stun, metrics, grpc] = (await freePorts(6)) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
     const programs: Program[] = [];
     const derper = new Service(derp, () =>
       startProgram({
         name: 'derper',
         folder,
         command: join(PEERS, 'derper'),
-        args: ['-a', `127.0.0.1:${derp}`, '-c', join(folder, 'derper.key'), '-http-port', '-1', '-stun', '-stun-port', `${stun}`],
+        args: [
+          '-a',
+          `127.0.0.1:${derp}`,
+          '-c',
+          join(folder, 'derper.key'),
+          '-http-port',
+          '-1',
+          '-stun',
+          '-stun-port',
+          `${stun}`,
+        ],
       }),
     );
     const ports = { port, admin, derp, stun, metrics, grpc };
     const control =
-      options.control === 'testcontrol' ? await prepareTestcontrol(folder, ports) : await prepareHeadscale(folder, ports);
+      options.control === 'testcontrol'
+        ? await prepareTestcontrol(folder, ports)
+        : await prepareHeadscale(folder, ports);
     if (options.lab === undefined) {
       await derper.start();
       await control.service.start();
@@ -77,7 +96,7 @@ export class RealTailnet {
     for (let i = 1; i <= options.nodes; i++) {
       nodes.push(await startTailscaled({ folder, name: `peer${i}`, controlUrl, authKey, options, programs }));
     }
-    const parts = { folder, controlUrl, authKey, nodes, kind: options.control, programs };
+    const parts = { folder, controlUrl, authKey, nodes, options, programs };
     return new RealTailnet({ ...parts, adminUrl: `http://127.0.0.1:${admin}`, control: control.service, derper });
   }
 
@@ -86,8 +105,8 @@ export class RealTailnet {
     controlUrl: string;
     authKey: string;
     nodes: readonly RealNode[];
-    kind: ControlKind;
-    programs: readonly Program[];
+    options: RealTailnetOptions;
+    programs: Program[];
     adminUrl: string;
     control: Service;
     derper: Service;
@@ -96,7 +115,7 @@ export class RealTailnet {
     this.controlUrl = parts.controlUrl;
     this.authKey = parts.authKey;
     this.nodes = parts.nodes;
-    this.#kind = parts.kind;
+    this.#options = parts.options;
     this.#programs = parts.programs;
     this.#adminUrl = parts.adminUrl;
     this.#control = parts.control;
@@ -105,6 +124,12 @@ export class RealTailnet {
 
   get node(): RealNode {
     return this.nodes[0] as RealNode;
+  }
+
+  /** One more tailscaled, from its start until it is up. */
+  addNode(name: string): Promise<RealNode> {
+    const { folder, controlUrl, authKey } = this;
+    return startTailscaled({ folder, name, controlUrl, authKey, options: this.#options, programs: this.#programs });
   }
 
   killRelay(): Promise<void> {
@@ -125,9 +150,11 @@ export class RealTailnet {
 
   /** What the server knows of a node by its host name: the proof that our lite updates arrived. */
   async serverView(hostname: string): Promise<{ discoKey: string; homeDerp: number | undefined } | undefined> {
-    if (this.#kind === 'testcontrol') {
+    if (this.#options.control === 'testcontrol') {
       const nodes = (await (await fetch(`${this.#adminUrl}/nodes`)).json()) as Record<string, unknown>[];
-      const node = nodes.find((entry) => (entry['Hostinfo'] as { Hostname?: string } | undefined)?.Hostname === hostname);
+      const node = nodes.find(
+        (entry) => (entry['Hostinfo'] as { Hostname?: string } | undefined)?.Hostname === hostname,
+      );
       return node && { discoKey: String(node['DiscoKey']), homeDerp: Number(node['HomeDERP'] ?? 0) };
     }
     const { stdout } = await run(HEADSCALE, ['-c', join(this.folder, 'headscale.yaml'), 'nodes', 'list', '-o', 'json']);
@@ -209,7 +236,16 @@ async function prepareTestcontrol(folder: string, ports: Ports): Promise<Control
   const region = { RegionID: 900, RegionCode: 'test', RegionName: 'test', Nodes: [node] };
   await writeFile(mapPath, JSON.stringify({ Regions: { 900: region } }));
   const authKey = 'test-key';
-  const args = ['-listen', `127.0.0.1:${ports.port}`, '-admin', `127.0.0.1:${ports.admin}`, '-derp-map', mapPath, '-authkey', authKey];
+  const args = [
+    '-listen',
+    `127.0.0.1:${ports.port}`,
+    '-admin',
+    `127.0.0.1:${ports.admin}`,
+    '-derp-map',
+    mapPath,
+    '-authkey',
+    authKey,
+  ];
   const service = new Service(ports.port, () =>
     startProgram({ name: 'testcontrol', folder, command: join(PEERS, 'testcontrol'), args }),
   );
@@ -219,7 +255,10 @@ async function prepareTestcontrol(folder: string, ports: Ports): Promise<Control
 async function prepareHeadscale(folder: string, ports: Ports): Promise<Control> {
   const configPath = join(folder, 'headscale.yaml');
   const node = `{name: 900a, regionid: 900, hostname: 127.0.0.1, ipv4: 127.0.0.1, ipv6: none, derpport: ${ports.derp}, stunport: ${ports.stun}, insecurefortests: true}`;
-  await writeFile(join(folder, 'derp.yaml'), `regions: {900: {regionid: 900, regioncode: test, regionname: test, nodes: [${node}]}}\n`);
+  await writeFile(
+    join(folder, 'derp.yaml'),
+    `regions: {900: {regionid: 900, regioncode: test, regionname: test, nodes: [${node}]}}\n`,
+  );
   await writeFile(configPath, headscaleConfig(folder, ports));
   const service = new Service(ports.port, () =>
     startProgram({ name: 'headscale', folder, command: HEADSCALE, args: ['-c', configPath, 'serve'] }),
@@ -286,7 +325,7 @@ async function startTailscaled(parts: {
     }),
   );
   const cli = (...args: string[]) => run(join(PEERS, `tailscale${suffix}`), [`--socket=${socket}`, ...args]);
-  await until(`${name} answers, see ${folder}`, READY_MS, async () => (await cli('status', '--json')).code === 0);
+  await until(`${name} listens, see ${folder}`, READY_MS, async () => (await stat(socket)).isSocket());
   const up = await cli(
     'up',
     `--login-server=${controlUrl}`,

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createServer as createHttpServer } from 'node:http';
-import { createConnection, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { createSocket } from 'node:dgram';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, createConnection, createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 const BLOCK_BYTES = 1024 * 1024;
@@ -14,8 +14,8 @@ export interface Services {
 
 /**
  * A TCP service for transfers. The first line of the client decides:
- * `echo` sends everything back, `sink` answers the SHA-256 of what came before FIN, `source N` sends N bytes and then
- * closes; their SHA-256 comes first, as a line.
+ * `echo` sends everything back until FIN, `sink N` answers the SHA-256 of the next N bytes (tailscaled's SOCKS5 server
+ * knows no half-close), `source N` sends N bytes and then closes; their SHA-256 comes first, as a line.
  */
 export async function startTransferServer(): Promise<Services> {
   return listenOnBoth((socket) => {
@@ -33,9 +33,7 @@ export async function serveTransfer(socket: Duplex): Promise<void> {
     socket.end();
   } else if (verb === 'sink') {
     const hash = createHash('sha256');
-    await reader.each((chunk) => {
-      hash.update(chunk);
-    });
+    await reader.some(Number(argument), (chunk) => hash.update(chunk));
     socket.end(`${hash.digest('hex')}\n`);
   } else if (verb === 'source') {
     await sendSource(socket, Number(argument));
@@ -48,7 +46,7 @@ export async function serveTransfer(socket: Duplex): Promise<void> {
 export async function upload(stream: Duplex, sizeBytes: number): Promise<boolean> {
   const reader = new StreamReader(stream);
   const hash = createHash('sha256');
-  await write(stream, Buffer.from('sink\n'));
+  await write(stream, Buffer.from(`sink ${sizeBytes}\n`));
   const block = randomBytes(BLOCK_BYTES);
   for (let sent = 0; sent < sizeBytes; sent += block.length) {
     const part = block.subarray(0, Math.min(block.length, sizeBytes - sent));
@@ -56,8 +54,9 @@ export async function upload(stream: Duplex, sizeBytes: number): Promise<boolean
     hash.update(part);
     await write(stream, Buffer.from(part));
   }
+  const isSame = (await reader.line()) === hash.digest('hex');
   stream.end();
-  return (await reader.line()) === hash.digest('hex');
+  return isSame;
 }
 
 /** Reads `sizeBytes` from a `source` behind the stream; resolves to true when length and hash agree. */
@@ -179,6 +178,17 @@ class StreamReader {
     return bytes;
   }
 
+  /** Hands out the next `count` bytes as they come. */
+  async some(count: number, handle: (chunk: Buffer) => void): Promise<void> {
+    for (let left = count; left > 0; ) {
+      if (this.#rest.length === 0) await this.#more();
+      const chunk = this.#rest.subarray(0, left);
+      this.#rest = this.#rest.subarray(chunk.length);
+      left -= chunk.length;
+      handle(chunk);
+    }
+  }
+
   async each(handle: (chunk: Buffer) => void | Promise<void>): Promise<void> {
     if (this.#rest.length > 0) await handle(this.#rest);
     this.#rest = Buffer.alloc(0);
@@ -198,7 +208,7 @@ class StreamReader {
   async #more(): Promise<void> {
     const { value, done } = await this.#iterator.next();
     if (done) throw new Error('stream ended early');
-    this.#rest = Buffer.concat([this.#rest, value as Buffer]);
+    this.#rest = this.#rest.length === 0 ? (value as Buffer) : Buffer.concat([this.#rest, value as Buffer]);
   }
 }
 
