@@ -4,9 +4,9 @@ import { type DerpMap, EMPTY_DERP_MAP, updateDerpMap } from './derp-map.ts';
 import { type DnsConfig, EMPTY_DNS_CONFIG, parseDnsConfig } from './dns-config.ts';
 import { FilterTable } from './filter-table.ts';
 import { HealthTable } from './health-table.ts';
-import { integerOf, isRecord, type JsonRecord, listOf, textOf } from './json-value.ts';
+import { isRecord, type JsonRecord, listOf, textOf } from './json-value.ts';
 import type { Netmap, NetmapNode } from './netmap.ts';
-import { parseNode, parseTime, patchNode } from './node-json.ts';
+import { parseNode, parseNodeId, parseTime, patchNode } from './node-json.ts';
 import { type PingRequest, parsePingRequest } from './ping-request.ts';
 
 /** Peers of one tailnet; more are left out and counted. */
@@ -156,15 +156,14 @@ export class NetmapBuilder {
     this.#upsertPeers(list);
     // A damaged entry still says that its peer exists.
     for (const item of list) {
-      const id = isRecord(item) ? integerOf(item['ID']) : 0;
-      const old = previous.get(id);
-      if (old !== undefined && !this.#peers.has(id)) this.#peers.set(id, old);
+      const old = previous.get(idOf(isRecord(item) ? item['ID'] : undefined));
+      if (old !== undefined && !this.#peers.has(old.id)) this.#peers.set(old.id, old);
     }
   }
 
   #removePeers(ids: readonly unknown[]): boolean {
     let isChanged = false;
-    for (const id of ids) if (this.#peers.delete(integerOf(id))) isChanged = true;
+    for (const id of ids) if (this.#peers.delete(idOf(id))) isChanged = true;
     return isChanged;
   }
 
@@ -198,7 +197,7 @@ export class NetmapBuilder {
     let isChanged = false;
     for (const change of list) {
       if (!isRecord(change)) continue;
-      const node = this.#peers.get(integerOf(change['NodeID']));
+      const node = this.#peers.get(idOf(change['NodeID']));
       if (node === undefined) continue;
       const patched = patchNode(node, change);
       if (patched === undefined) {
@@ -233,4 +232,9 @@ export class NetmapBuilder {
     if (node === undefined) this.counters.add('damaged-node');
     return node;
   }
+}
+
+/** 0, which no node has, for what is no id. */
+function idOf(json: unknown): number {
+  return parseNodeId(json) ?? 0;
 }

@@ -10,7 +10,7 @@ import type { DnsConfig } from './dns-config.ts';
  * object in the next {@link Netmap}, so consumers may compare by identity.
  */
 export interface NetmapNode {
-  /** Never reused by the server; the name of the node in deltas. */
+  /** Never reused by the server; the name of the node in deltas. Not 0; beyond 2^53 it is rounded. */
   readonly id: number;
   readonly stableId: string;
   /** Lower case, fully qualified, with one trailing dot; `''` when the server gives none. */

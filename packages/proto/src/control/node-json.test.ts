@@ -19,6 +19,7 @@ describe('a node', () => {
     expect(parseNode({ Key })).toBeUndefined();
     expect(parseNode({ ID: 0, Key })).toBeUndefined();
     expect(parseNode({ ID: 1.5, Key })).toBeUndefined();
+    expect(parseNode({ ID: JSON.parse('-8674665223082153551'), Key })).toBeDefined();
     expect(parseNode({ ID: 1, Key: `nodekey:${'00'.repeat(32)}` })).toBeUndefined();
     expect(parseNode({ ID: 1, Key: `mkey:${'11'.repeat(32)}` })).toBeUndefined();
   });

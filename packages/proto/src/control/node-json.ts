@@ -27,10 +27,10 @@ const PREFIX_COUNT_MAX = 4096;
  */
 export function parseNode(json: unknown): NetmapNode | undefined {
   if (!isRecord(json)) return undefined;
-  const id = integerOf(json['ID']);
+  const id = parseNodeId(json['ID']);
   const key = parseNodeKey(json['Key']);
   const addresses = parsePrefixes(json['Addresses']);
-  if (id <= 0 || key === undefined || addresses === undefined) return undefined;
+  if (id === undefined || key === undefined || addresses === undefined) return undefined;
   const hostinfo = recordOf(json['Hostinfo']);
   return {
     id,
@@ -39,7 +39,7 @@ export function parseNode(json: unknown): NetmapNode | undefined {
     key,
     discoKey: parseDiscoKey(json['DiscoKey']),
     addresses,
-    allowedIps: parseAllowedIps(json['AllowedIPs'], addresses),
+    allowedIps: parseAllowedIps(json['AllowedIPs'], json['Addresses'], addresses),
     endpoints: parseEndpoints(json['Endpoints']),
     homeDerp: parseHomeDerp(json),
     isOnline: optionalBooleanOf(json['Online']),
@@ -73,6 +73,14 @@ export function patchNode(node: NetmapNode, change: JsonRecord): NetmapNode | un
   if (isPresent(change['KeyExpiry'])) patch.keyExpiryUnixMs = parseTime(change['KeyExpiry']);
   if (isRecord(change['CapMap'])) patch.capabilities = new Set(Object.keys(change['CapMap']));
   return { ...node, ...patch };
+}
+
+/**
+ * A node id: Go's int64, not zero. Servers count from 1, but testcontrol draws 64 random bits for its fake nodes: such
+ * an id is rounded, the same way in every message, so only ids that differ by less than 1024 would be confused.
+ */
+export function parseNodeId(json: unknown): number | undefined {
+  return typeof json === 'number' && Number.isInteger(json) && json !== 0 ? json : undefined;
 }
 
 /** RFC 3339 to Unix milliseconds; Go's zero time and any other text are `undefined`. */
@@ -117,9 +125,16 @@ function parsePrefixes(json: unknown): readonly IpPrefix[] | undefined {
   return prefixes.length === texts.length ? prefixes : undefined;
 }
 
-/** From capability version 112 on, null means "the addresses". An unreadable entry is left out: less is allowed. */
-function parseAllowedIps(json: unknown, addresses: readonly IpPrefix[]): readonly IpPrefix[] {
-  return isPresent(json) ? parseItems(textsOf(json).slice(0, PREFIX_COUNT_MAX), parsePrefix) : addresses;
+/**
+ * From capability version 112 on, null means "the addresses". An unreadable entry is left out: less is allowed. Most
+ * nodes repeat their addresses here, which are then the same objects: it halves the work of a big netmap.
+ */
+function parseAllowedIps(json: unknown, addressesJson: unknown, addresses: readonly IpPrefix[]): readonly IpPrefix[] {
+  if (!isPresent(json)) return addresses;
+  const known = textsOf(addressesJson);
+  const texts = textsOf(json).slice(0, PREFIX_COUNT_MAX);
+  if (texts.length === known.length && texts.every((text, i) => text === known[i])) return addresses;
+  return parseItems(texts, (text) => addresses[known.indexOf(text)] ?? parsePrefix(text));
 }
 
 function parseEndpoints(json: unknown): readonly Endpoint[] {

@@ -39,7 +39,7 @@ export function createHostinfo(options: HostinfoOptions, crypto: Pick<CryptoProv
     Hostname: chooseHostname(options.hostname),
     Userspace: true,
     UserspaceRouter: true,
-    ...(options.homeDerp > 0 ? { NetInfo: { PreferredDERP: options.homeDerp, WorkingUDP: true } } : {}),
+    ...(options.homeDerp > 0 ? { NetInfo: { PreferredDERP: options.homeDerp } } : {}),
   };
 }
 

@@ -151,6 +151,20 @@ describe('an expired node key', () => {
     expect(order).toEqual(['changed', 'stream']);
   });
 
+  it('is not used before its successor is saved', async () => {
+    const server = await startServer();
+    server.onRegister = (body) => ({ json: { NodeKeyExpired: body.OldNodeKey === undefined } });
+    let failures = 2;
+    const onNodeKeyChanged = async (): Promise<void> => {
+      if (failures-- > 0) throw new Error('disk full');
+    };
+    const subject = new Subject(server.url, { onNodeKeyChanged });
+    await subject.untilNetmap();
+    expect(await subject.untilError('reconnecting')).toBe('control/key-not-saved');
+    expect(new Set(server.bodies('register').map((body) => body.NodeKey)).size).toBe(2);
+    expect(server.bodies('stream')).toHaveLength(1);
+  });
+
   it('that stays expired ends in an error instead of a loop', async () => {
     const server = await startServer();
     server.onRegister = () => ({ json: { NodeKeyExpired: true } });

@@ -116,12 +116,22 @@ export class Registration {
   async #finish(): Promise<void> {
     const successor = this.#successor;
     if (successor !== undefined) {
-      await this.#options.onNodeKeyChanged(successor, this.#nodeKey);
+      await this.#saveKey(successor);
       this.#nodeKey = successor;
       this.#successor = undefined;
     }
     this.#followUpUrl = undefined;
     this.#isRegistered = true;
+  }
+
+  /** An unsaved key would be lost at the next start, and the machine with it locked out of its own node. */
+  async #saveKey(successor: NodePrivateKey): Promise<void> {
+    try {
+      await this.#options.onNodeKeyChanged(successor, this.#nodeKey);
+    } catch (cause) {
+      const message = 'The new node key could not be saved';
+      throw new ControlError('control/key-not-saved', message, { isRetryable: true, cause });
+    }
   }
 
   #replaceKey(): void {
