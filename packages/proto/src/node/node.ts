@@ -69,12 +69,12 @@ export type NodeEvent = NetstackEvent | PathEvent;
  * on TCP instead of dropping. Bad bytes are counted in `counters` of the room that refused them and never throw.
  */
 export class Node {
-  readonly peers = new PeerTable();
-  readonly filter = new PacketFilter();
+  readonly peers: PeerTable = new PeerTable();
+  readonly filter: PacketFilter = new PacketFilter();
   readonly netstack: Netstack;
   readonly path: PathAgent;
   readonly wireguard: WireGuard;
-  readonly counters = new Counters<NodeDrop>();
+  readonly counters: Counters<NodeDrop> = new Counters<NodeDrop>();
   readonly transmit: NodeTransmit = { slot: -1, endpoint: undefined, regionId: 0, to: undefined };
   readonly #arena: PacketArena;
   readonly #local = new SlotQueue(LOCAL_QUEUE_MAX);
