@@ -37,6 +37,8 @@ export class Host {
   readonly arrivals: { atMs: number; number: number; way: 'udp' | 'derp'; isEcho: boolean }[] = [];
   /** Data by each way, and disco by UDP. */
   readonly sent = { udp: 0, derp: 0, pings: 0 };
+  /** What WireGuard's replay window knows: the copy that comes second is not noticed. */
+  readonly seen = new Set<string>();
   isEchoing = true;
   local: Endpoint;
   readonly nat: EasyNat | undefined;
@@ -63,6 +65,9 @@ export class World {
   /** Drops UDP datagrams when it returns true. */
   isLost: (from: Host, isDisco: boolean) => boolean = () => false;
   isRelayDead = false;
+  udpMs: number = UDP_MS;
+  relayMs: number = RELAY_MS;
+  #sentCount = 0;
   readonly #deliveries: { atMs: number; order: number; run: () => void }[] = [];
   #order = 0;
 
@@ -113,8 +118,8 @@ export class World {
 
   /** Sends a packet every 20 ms until then, which the other host echoes. */
   chat(untilMs: number, from: Host = this.a): void {
-    for (let number = 0; this.nowMs < untilMs; number++) {
-      this.send(from, { number, isEcho: false });
+    while (this.nowMs < untilMs) {
+      this.send(from, { number: ++this.#sentCount, isEcho: false });
       this.run(this.nowMs + 20);
     }
   }
@@ -174,7 +179,7 @@ export class World {
     from.nat?.allowed.add(to.text);
     const source = from.public;
     if (this.isLost(from, isDisco)) return;
-    this.#after(UDP_MS, () => {
+    this.#after(this.udpMs, () => {
       const receiver = [this.a, this.b].find((host) => host.public.text === to.text);
       if (receiver === undefined || receiver.nat?.allowed.has(source.text) === false) return;
       deliver(receiver, { kind: 'udp', endpoint: createEndpoint(source.address, source.port) });
@@ -183,10 +188,13 @@ export class World {
 
   #relay(from: Host, regionId: number, deliver: (to: Host, source: PathSource) => void): void {
     if (this.isRelayDead) return;
-    this.#after(RELAY_MS, () => deliver(this.other(from), { kind: 'derp', regionId, peer: PEER }));
+    this.#after(this.relayMs, () => deliver(this.other(from), { kind: 'derp', regionId, peer: PEER }));
   }
 
   #arrive(to: Host, source: PathSource, data: Data): void {
+    const key = `${data.number} ${data.isEcho}`;
+    if (to.seen.has(key)) return;
+    to.seen.add(key);
     to.arrivals.push({ atMs: this.nowMs, number: data.number, way: source.kind, isEcho: data.isEcho });
     to.agent.noteReceived(PEER, source, this.nowMs);
     if (!data.isEcho && to.isEchoing) this.send(to, { number: data.number, isEcho: true });

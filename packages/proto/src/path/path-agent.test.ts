@@ -32,7 +32,7 @@ describe('finding a direct path', () => {
   it('makes both sides direct when only one of them sends', () => {
     const world = openWorld().introduce();
     world.b.isEchoing = false;
-    world.send(world.a, { number: 1, isEcho: false });
+    world.send(world.a, { number: 0, isEcho: false });
     world.run(world.nowMs + 4 * UDP_MS);
     expect([kindOf(world.a), kindOf(world.b)]).toEqual(['direct', 'direct']);
     expect(world.b.events).toContainEqual({ kind: 'path-changed', peer: PEER });
@@ -41,7 +41,7 @@ describe('finding a direct path', () => {
   it('passes two easy NATs within one round trip after the call', () => {
     const world = natWorld().introduce();
     world.b.isEchoing = false;
-    world.send(world.a, { number: 1, isEcho: false });
+    world.send(world.a, { number: 0, isEcho: false });
     // The call arrives at b after RELAY_MS; b's ping and a's pong are one round trip; a's ping back ends half a one later.
     world.run(world.nowMs + RELAY_MS + 2 * UDP_MS);
     expect(kindOf(world.b)).toBe('direct');
@@ -52,7 +52,7 @@ describe('finding a direct path', () => {
 
   it('passes the NATs when the netmap knows no endpoint: the call tells them', () => {
     const world = natWorld().introduce(false);
-    world.send(world.a, { number: 1, isEcho: false });
+    world.send(world.a, { number: 0, isEcho: false });
     world.run(world.nowMs + 500);
     expect([kindOf(world.a), kindOf(world.b)]).toEqual(['direct', 'direct']);
   });
@@ -195,9 +195,38 @@ describe('losing a direct path', () => {
     const world = chatting(openWorld());
     const diedAtMs = world.nowMs;
     world.isLost = (_from, isDisco) => !isDisco;
-    world.chat(diedAtMs + 40_000);
+    world.chat(diedAtMs + 34_000);
     // 15 s until the sender doubts the path, 2 s until the other side follows it to the relay.
     expect(world.longestSilenceMs(diedAtMs + 17_500, world.nowMs)).toBeLessThan(100);
+  });
+
+  it('does not wait for nothing at every check of a path that still swallows data', () => {
+    const world = chatting(openWorld());
+    world.isLost = (_from, isDisco) => !isDisco;
+    world.chat(world.nowMs + 20_000);
+    const fromMs = world.nowMs;
+    world.chat(fromMs + 200_000);
+    expect(world.longestSilenceMs(fromMs, world.nowMs)).toBeLessThan(4000);
+    world.isLost = () => false;
+    world.chat(world.nowMs + 80_000);
+    const before = world.a.sent.derp + world.b.sent.derp;
+    world.chat(world.nowMs + 60_000);
+    expect(world.a.sent.derp + world.b.sent.derp).toBe(before);
+  });
+
+  it('ends the copies on both sides even if the relay is faster than the direct path', () => {
+    const world = openWorld();
+    world.relayMs = 5;
+    world.udpMs = 20;
+    chatting(world);
+    world.isLost = () => true;
+    world.chat(world.nowMs + 30_000);
+    world.isLost = () => false;
+    world.chat(world.nowMs + 80_000);
+    const before = world.a.sent.derp + world.b.sent.derp;
+    world.chat(world.nowMs + 60_000);
+    expect(world.a.sent.derp + world.b.sent.derp).toBe(before);
+    expect(kindOf(world.a)).toBe('direct');
   });
 
   it('drops a path at once when the system says that the address is unreachable', () => {

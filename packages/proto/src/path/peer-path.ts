@@ -27,12 +27,17 @@ const SILENCE_MAX_MS = 1500;
 const SILENCE_PING_INTERVAL_MS = 1000;
 /**
  * WireGuard answers data within 10 s even if the peer has nothing to say. After this time without anything
- * authenticated, data does not arrive although pings may: copies go by relay for a while.
+ * authenticated, data does not arrive although pings may: copies go by relay for a while. Then follows a trial without
+ * copies, for the first of two copies hides the second from us: only without them we learn whether data arrives by UDP.
  */
 const UNHEARD_MS = 15_000;
 const COPY_MS = 60_000;
+const TRIAL_MS = 1500;
 /** A peer that is heard by relay and for so long not by UDP does not trust the direct path: it gets copies too. */
 const RELAYED_ONLY_MS = 2000;
+/** Each packet by relay prolongs these copies a little; now and then they pause, which is their trial. */
+const RELAYED_COPY_MS = 500;
+const RELAYED_SPAN_MS = 20_000;
 
 const NEVER = Number.NEGATIVE_INFINITY;
 const NO_TIMER = Number.POSITIVE_INFINITY;
@@ -80,6 +85,7 @@ export class PeerPath {
   #heartbeatAtMs = NO_TIMER;
   #silenceAtMs = NO_TIMER;
   #unheardAtMs = NO_TIMER;
+  #trialEndsAtMs = NO_TIMER;
   #relayedSinceMs = NO_TIMER;
   #fullPingAtMs = NEVER;
   #calledAtMs = NEVER;
@@ -145,7 +151,9 @@ export class PeerPath {
   noteRelayed(regionId: number, nowMs: number): boolean {
     this.#unheardAtMs = NO_TIMER;
     if (this.#relayedSinceMs === NO_TIMER) this.#relayedSinceMs = nowMs;
-    if (nowMs - this.#relayedSinceMs > RELAYED_ONLY_MS) this.best.copyUntil(nowMs + RELAYED_ONLY_MS);
+    const spanMs = nowMs - this.#relayedSinceMs;
+    if (spanMs > RELAYED_SPAN_MS) this.#relayedSinceMs = nowMs;
+    else if (spanMs > RELAYED_ONLY_MS) this.best.copyUntil(nowMs + RELAYED_COPY_MS);
     return this.noteRegion(regionId);
   }
 
@@ -154,6 +162,7 @@ export class PeerPath {
     this.#silenceAtMs = NO_TIMER;
     this.#unheardAtMs = NO_TIMER;
     this.#relayedSinceMs = NO_TIMER;
+    if (nowMs > this.#trialEndsAtMs - TRIAL_MS) this.#trialEndsAtMs = NO_TIMER;
     if (this.best.isAt(endpoint)) return;
     this.#pingBack(endpoint, nowMs);
   }
@@ -233,7 +242,7 @@ export class PeerPath {
     this.#expirePings(nowMs);
     if (nowMs >= this.best.overdueAtMs) this.#handleMissedPong(nowMs);
     if (nowMs >= this.#silenceAtMs) this.#handleSilence(nowMs);
-    if (nowMs >= this.#unheardAtMs) this.#handleUnheard(nowMs);
+    if (nowMs >= Math.min(this.#unheardAtMs, this.#trialEndsAtMs)) this.#handleUnheard(nowMs);
     if (nowMs >= this.#heartbeatAtMs) this.#beat(nowMs);
     this.#schedule();
   }
@@ -270,10 +279,14 @@ export class PeerPath {
     if (!this.best.isAsked) this.#pingBest(nowMs);
   }
 
+  /** Nothing came for long, or nothing by UDP in a trial. */
   #handleUnheard(nowMs: number): void {
     this.#unheardAtMs = NO_TIMER;
+    this.#trialEndsAtMs = NO_TIMER;
     const isSending = nowMs - this.#lastSendAtMs <= HEARTBEAT_MS;
-    if (isSending && this.best.endpoint !== undefined) this.best.copyUntil(nowMs + COPY_MS);
+    if (!isSending || this.best.endpoint === undefined) return;
+    this.best.copyUntil(nowMs + COPY_MS);
+    this.#trialEndsAtMs = nowMs + COPY_MS + TRIAL_MS;
   }
 
   #beat(nowMs: number): void {
@@ -331,6 +344,7 @@ export class PeerPath {
       this.#heartbeatAtMs,
       this.#silenceAtMs,
       this.#unheardAtMs,
+      this.#trialEndsAtMs,
       this.best.overdueAtMs,
       this.#pings.nextLossAtMs,
     );
