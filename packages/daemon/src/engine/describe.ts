@@ -73,7 +73,7 @@ export function formatState(state: TailnetState): string {
     case 'needs_login':
       return `log in at ${state.authUrl}`;
     case 'running':
-      return `running, ${state.addresses.join(', ')}`;
+      return `running, ${state.addresses.join(', ')}, ${state.peerCount} ${state.peerCount === 1 ? 'peer' : 'peers'}`;
     case 'reconnecting':
       return `reconnecting, attempt ${state.attempt}`;
     case 'error':

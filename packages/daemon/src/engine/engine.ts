@@ -131,7 +131,7 @@ export class Engine {
       const options = { listen: config.proxy, user: config.proxyUser, token: config.proxyToken, log: log.add };
       this.#proxy = await services.startProxy(this.#slot, options);
     }
-    for (const spec of forwards) this.#forwards.push(await services.startForward(this.#slot, spec));
+    for (const spec of forwards) this.#forwards.push(await services.startForward(this.#slot, spec, log.add));
   }
 
   #startNode(): void {
@@ -166,7 +166,7 @@ export class Engine {
     const { config, services, log } = this.#options;
     for (const text of config.serves) {
       try {
-        this.#serves.push(await services.startServe(this.#slot, parseServeSpec(text)));
+        this.#serves.push(await services.startServe(this.#slot, parseServeSpec(text), log.add));
       } catch (error) {
         const code = error instanceof TailnetError ? error.code : 'serve/failed';
         log.add({ level: 'error', message: `Cannot serve ${text}: ${messageOf(error)}`, fields: { code } });

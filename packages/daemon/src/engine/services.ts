@@ -34,7 +34,7 @@ export interface RunningRelay {
 /** What an engine offers beside the node. Each rejects with a TailnetError when its port is taken. */
 export interface ProxyServices {
   startProxy(node: TailnetNode, options: ProxyOptions): Promise<RunningProxy>;
-  startForward(node: TailnetNode, spec: ForwardSpec): Promise<RunningRelay>;
+  startForward(node: TailnetNode, spec: ForwardSpec, log: (line: LogLine) => void): Promise<RunningRelay>;
   /** Needs a running node. */
-  startServe(node: TailnetNode, spec: ServeSpec): Promise<RunningRelay> | RunningRelay;
+  startServe(node: TailnetNode, spec: ServeSpec, log: (line: LogLine) => void): Promise<RunningRelay> | RunningRelay;
 }
