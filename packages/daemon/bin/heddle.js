@@ -1,2 +1,3 @@
 #!/usr/bin/env node
+// Committed with its mode: what the compiler writes is not executable.
 import '../dist/cli/main.js';
