@@ -27,7 +27,7 @@ export interface AbsoluteTarget extends HostPort {
 
 /** Parses `http://host[:port][/path][?query]`; `undefined` for any other text, credentials and fragments included. */
 export function parseAbsoluteTarget(url: string): AbsoluteTarget | undefined {
-  const match = /^http:\/\/([^/?#@]+)([^#]*)$/i.exec(url);
+  const match = /^http:\/\/([^/?#]+)((?:[/?][^#]*)?)$/i.exec(url);
   if (!match) return undefined;
   const authority = match[1] as string;
   const path = match[2] as string;

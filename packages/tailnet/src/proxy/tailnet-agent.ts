@@ -19,21 +19,20 @@ export class TailnetAgent extends Agent {
   }
 
   /** Called for each new connection. */
-  override createConnection(options: ClientRequestArgs, onCreate: (error: unknown, connection?: Duplex) => void): undefined {
+  override createConnection(
+    options: ClientRequestArgs,
+    onCreate: (error: unknown, connection?: Duplex) => void,
+  ): undefined {
     this.#node.dial(options.host as string, options.port as number, { timeoutMs: this.#dialTimeoutMs }).then(
-      (connection) => onCreate(null, connection),
+      // The inherited reuseSocket, which removes the listeners of idle time, calls this method of net.Socket.
+      (connection) => onCreate(null, Object.assign(connection, { ref: () => undefined })),
       (error: unknown) => onCreate(error),
     );
     return undefined;
   }
 
-  /** The inherited method expects a net.Socket (`unref`, TCP keep-alive). */
+  /** Keeps every connection: the inherited method calls more of net.Socket, for times and keep-alive that we do not set. */
   override keepSocketAlive(): boolean {
     return true;
-  }
-
-  /** Tells the request, which decides by it whether it may try again. */
-  override reuseSocket(_socket: Duplex, request: { reusedSocket: boolean }): void {
-    request.reusedSocket = true;
   }
 }
