@@ -33,6 +33,7 @@ export type NetstackDrop =
   | 'tcp-old-timestamp'
   | 'tcp-challenge-limited'
   | 'tcp-bad-ack'
+  | 'tcp-reorder-full'
   | 'output-full'
   | 'event-full';
 

@@ -30,7 +30,12 @@ export class LocalAddresses {
   /** True when the 4 or 16 bytes at `offset` are an own address. */
   isLocal(memory: PacketMemory, offset: number, family: 4 | 6): boolean {
     const { view } = memory;
-    if (family === 4) return this.#ipv4Words.includes(view.getInt32(offset));
+    if (family === 4) {
+      const word = view.getInt32(offset);
+      const own = this.#ipv4Words;
+      for (let i = 0; i < own.length; i++) if (own[i] === word) return true;
+      return false;
+    }
     const words = this.#ipv6Words;
     for (let i = 0; i < words.length; i += 4) {
       if (

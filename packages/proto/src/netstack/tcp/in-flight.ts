@@ -170,6 +170,15 @@ export class InFlight {
     this.highestSacked = this.start;
   }
 
+  /** What was deemed lost is on its way after all. */
+  forgetLosses(): void {
+    for (let i = 0; i < this.count; i++) {
+      const at = (this.#head + i) & (this.#end.length - 1);
+      this.#marks[at] = (this.#marks[at] as number) & ~LOST;
+    }
+    this.lostBytes = 0;
+  }
+
   /** Cuts records to `segmentBytes` and takes all of them for lost: the path has dropped what was larger. */
   split(segmentBytes: number): void {
     const ends: number[] = [];

@@ -3,6 +3,7 @@ import { Delivery, InFlight } from './in-flight.ts';
 import type { SegmentOptions } from './options.ts';
 import { Rack } from './rack.ts';
 import { ProportionalReduction } from './recovery.ts';
+import { ReductionUndo } from './reduction-undo.ts';
 import type { RttEstimator } from './rtt.ts';
 import { distance, isAfter, isBefore } from './sequence.ts';
 
@@ -34,6 +35,7 @@ export class LossRecovery {
   readonly #delivery: Delivery = new Delivery();
   readonly #rack: Rack = new Rack();
   readonly #reduction: ProportionalReduction = new ProportionalReduction();
+  readonly #undo: ReductionUndo = new ReductionUndo();
   readonly inFlight: InFlight;
   readonly cubic: Cubic;
   #segmentBytes: number;
@@ -87,6 +89,7 @@ export class LossRecovery {
     if (progress > 0) inFlight.acknowledge(ack.sequence, delivery);
     if (this.#hasSack && ack.options !== undefined && ack.options.sackCount > 0) this.#takeBlocks(ack.options);
     if (progress > 0) this.#sample(ack);
+    if (progress > 0 && this.#undo.noteProgress(ack.timestampRttMs, ack.nowMs)) this.#undoReduction();
     this.#rack.update(delivery, ack.nowMs, this.#rtt.minMs);
     if (this.#hasSack) this.#detect(ack.nowMs);
     else this.#countDuplicates(ack.isDuplicate, progress);
@@ -97,9 +100,16 @@ export class LossRecovery {
     if (this.phase !== 'open' && !isBefore(ack.sequence, this.#recoveryPoint)) this.#endRecovery();
   }
 
-  /** A segment of `bytes` went out, new or again. */
+  /** A segment of `bytes` went out for the first time. */
   noteSent(bytes: number): void {
     if (this.phase === 'recovery') this.#reduction.onSent(bytes);
+  }
+
+  /** The segment of record `index` went out again. */
+  noteRetransmission(index: number, nowMs: number): void {
+    this.noteSent(distance(this.inFlight.startOf(index), this.inFlight.endOf(index)));
+    this.inFlight.markRetransmitted(index, nowMs);
+    this.#undo.noteRetransmission(nowMs);
   }
 
   /** Looks for losses whose reordering window has passed. */
@@ -114,6 +124,7 @@ export class LossRecovery {
     const { inFlight } = this;
     if (inFlight.count > 0 && inFlight.isSacked(0)) inFlight.forgetSacks();
     for (let i = 0; i < inFlight.count; i++) if (inFlight.isOutstanding(i)) inFlight.markLost(i);
+    if (this.phase === 'open') this.#undo.begin(this.cubic);
     this.cubic.onTimeout(this.phase === 'open');
     this.phase = 'loss';
     this.#recoveryPoint = this.nxt;
@@ -134,8 +145,10 @@ export class LossRecovery {
     for (let i = 0; i < options.sackCount; i++) {
       const left = sack[2 * i] as number;
       const right = sack[2 * i + 1] as number;
-      if (i === 0 && this.#isDuplicateReport(options)) this.#rack.noteDuplicate();
-      else if (isBefore(left, right) && !isBefore(left, inFlight.start) && !isAfter(right, this.nxt)) {
+      if (i === 0 && this.#isDuplicateReport(options)) {
+        this.#rack.noteDuplicate();
+        if (this.#undo.noteDuplicate()) this.#undoReduction();
+      } else if (isBefore(left, right) && !isBefore(left, inFlight.start) && !isAfter(right, this.nxt)) {
         inFlight.markSacked(left, right, this.#delivery);
       }
     }
@@ -186,7 +199,16 @@ export class LossRecovery {
     this.phase = 'recovery';
     this.#recoveryPoint = this.nxt;
     this.#reduction.begin(distance(this.inFlight.start, this.nxt), this.#segmentBytes);
+    this.#undo.begin(this.cubic);
     this.cubic.windowBytes = this.cubic.onLoss();
+  }
+
+  /** Nothing was lost: what is still marked so is on its way. */
+  #undoReduction(): void {
+    this.#rack.noteReordering();
+    this.inFlight.forgetLosses();
+    this.phase = 'open';
+    this.#undo.restore(this.cubic);
   }
 
   #reduce(deliveredBytes: number): void {

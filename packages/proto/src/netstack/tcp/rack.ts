@@ -33,6 +33,11 @@ export class Rack {
     if (delivery.isReordered) this.#hasReordering = true;
   }
 
+  /** A retransmission has proved needless: late segments are late, not lost, on this path. */
+  noteReordering(): void {
+    this.#hasReordering = true;
+  }
+
   /** A DSACK: something was sent again too early. Widens the window by a quarter RTT, for the next 16 recoveries. */
   noteDuplicate(): void {
     this.#windowFactor = Math.min(this.#windowFactor + 1, WINDOW_FACTOR_MAX);

@@ -1,4 +1,4 @@
-import type { PacketMemory } from '../ip-header.ts';
+import type { NetstackDrop, PacketMemory } from '../ip-header.ts';
 import type { BufferBudget } from './buffer-budget.ts';
 import { SACK_BLOCKS_MAX, type SegmentOptions } from './options.ts';
 import { RECEIVE_WINDOW_INITIAL, RECEIVE_WINDOW_MAX, ReceiveWindow } from './receive-window.ts';
@@ -27,6 +27,7 @@ export interface ReceiverOptions {
   readonly remoteTimestamp: number;
   readonly segmentBytes: number;
   readonly budget: BufferBudget;
+  readonly count: (drop: NetstackDrop) => void;
 }
 
 /**
@@ -41,6 +42,7 @@ export class Receiver {
   readonly #hasSack: boolean;
   readonly #hasTimestamps: boolean;
   readonly #segmentBytes: number;
+  readonly #count: (drop: NetstackDrop) => void;
   readonly #ranges: ReorderRanges = new ReorderRanges();
   readonly ring: Ring;
   /** RCV.NXT. */
@@ -70,6 +72,7 @@ export class Receiver {
     this.#hasSack = options.hasSack;
     this.#hasTimestamps = options.hasTimestamps;
     this.#segmentBytes = options.segmentBytes;
+    this.#count = options.count;
     this.ring = new Ring(options.next, RECEIVE_WINDOW_MAX);
     this.next = options.next;
     this.#dataEnd = options.next;
@@ -97,9 +100,13 @@ export class Receiver {
     return this.#acknowledgeAtMs;
   }
 
-  /** RFC 7323 §5.3: false for a segment older than the last one in order. Segments without the option pass. */
+  /**
+   * RFC 7323 §5.3: false for a segment older than the last one in order. Segments without the option pass.
+   * DEVIATION: so do late acknowledgments without text, which reordering makes look old and which can do no harm.
+   */
   isTimestampFresh(segment: Segment, nowMs: number): boolean {
     if (!this.#hasTimestamps || !segment.options.hasTimestamps) return true;
+    if (segment.sequenceLength === 0 && segment.sequence === this.next) return true;
     if (!isBefore(segment.options.timestamp, this.recentTimestamp)) return true;
     return nowMs - this.#recentTimestampAtMs > TIMESTAMP_AGE_MS;
   }
@@ -254,9 +261,10 @@ export class Receiver {
     this.oweAck();
     if (this.#ranges.covers(left, right)) {
       this.noteDuplicate(left, right);
-      this.#ranges.touch(left);
     } else if (this.#ranges.add(left, right)) {
       this.ring.store(left, memory.bytes, from, distance(left, right));
+    } else {
+      this.#count('tcp-reorder-full');
     }
   }
 

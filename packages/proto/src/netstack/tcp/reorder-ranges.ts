@@ -2,13 +2,14 @@ import { SACK_BLOCKS_MAX, type SegmentOptions } from './options.ts';
 import { isAfter, isBefore } from './sequence.ts';
 
 /** Holes a window may have. A segment that would open one more is dropped: the peer sends it again. */
-export const REORDER_RANGES_MAX = 128;
+export const REORDER_RANGES_MAX = 1024;
+const CAPACITY_MIN = 16;
 
 /** Sequence ranges received beyond a hole, in order and disjoint, each with the time order of its last change. */
 export class ReorderRanges {
-  readonly #left: Int32Array = new Int32Array(REORDER_RANGES_MAX);
-  readonly #right: Int32Array = new Int32Array(REORDER_RANGES_MAX);
-  readonly #touched: Float64Array = new Float64Array(REORDER_RANGES_MAX);
+  #left: Int32Array = new Int32Array(0);
+  #right: Int32Array = new Int32Array(0);
+  #touched: Float64Array = new Float64Array(0);
   #count = 0;
   #clock = 0;
 
@@ -28,8 +29,7 @@ export class ReorderRanges {
 
   /** Adds a range, joining what it touches; false when there is no room for one more hole. */
   add(left: number, right: number): boolean {
-    let first = 0;
-    while (first < this.#count && isBefore(this.#right[first] as number, left)) first++;
+    const first = this.#firstReaching(left);
     let end = first;
     while (end < this.#count && !isAfter(this.#left[end] as number, right)) end++;
     if (first === end) return this.#insert(first, left, right);
@@ -41,21 +41,13 @@ export class ReorderRanges {
     return true;
   }
 
-  /** True when the whole range has been received already. */
+  /** True when the whole range has been received already; it is then reported first. */
   covers(left: number, right: number): boolean {
-    for (let i = 0; i < this.#count; i++) {
-      if (!isAfter(this.#left[i] as number, left) && !isBefore(this.#right[i] as number, right)) return true;
-    }
-    return false;
-  }
-
-  /** Marks the range that holds `sequence` as the latest, so that it is reported first. */
-  touch(sequence: number): void {
-    for (let i = 0; i < this.#count; i++) {
-      if (!isAfter(this.#left[i] as number, sequence) && isAfter(this.#right[i] as number, sequence)) {
-        this.#touched[i] = ++this.#clock;
-      }
-    }
+    const at = this.#firstReaching((left + 1) | 0);
+    if (at === this.#count || isAfter(this.#left[at] as number, left)) return false;
+    if (isBefore(this.#right[at] as number, right)) return false;
+    this.#touched[at] = ++this.#clock;
+    return true;
   }
 
   /** Removes the ranges that `next` reaches; returns the sequence up to which all is there. */
@@ -88,12 +80,27 @@ export class ReorderRanges {
     }
   }
 
+  /** Forgets all and gives the memory back. */
   clear(): void {
     this.#count = 0;
+    if (this.#left.length > 0) this.#resize(0);
+  }
+
+  /** Index of the first range that ends at `sequence` or behind it. */
+  #firstReaching(sequence: number): number {
+    let low = 0;
+    let high = this.#count;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (isBefore(this.#right[middle] as number, sequence)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   #insert(at: number, left: number, right: number): boolean {
     if (this.#count === REORDER_RANGES_MAX) return false;
+    if (this.#count === this.#left.length) this.#resize(Math.max(CAPACITY_MIN, 2 * this.#count));
     this.#left.copyWithin(at + 1, at, this.#count);
     this.#right.copyWithin(at + 1, at, this.#count);
     this.#touched.copyWithin(at + 1, at, this.#count);
@@ -110,5 +117,17 @@ export class ReorderRanges {
     this.#right.copyWithin(at, at + amount, this.#count);
     this.#touched.copyWithin(at, at + amount, this.#count);
     this.#count -= amount;
+  }
+
+  #resize(capacity: number): void {
+    const left = new Int32Array(capacity);
+    const right = new Int32Array(capacity);
+    const touched = new Float64Array(capacity);
+    left.set(this.#left.subarray(0, this.#count));
+    right.set(this.#right.subarray(0, this.#count));
+    touched.set(this.#touched.subarray(0, this.#count));
+    this.#left = left;
+    this.#right = right;
+    this.#touched = touched;
   }
 }

@@ -185,7 +185,6 @@ export class Sender {
 
   /** The planned segment has been built. */
   commit(nowMs: number): void {
-    const { inFlight } = this.recovery;
     const plan = this.#plan;
     this.#plan = 'none';
     if (plan === 'none' || plan === 'window-probe') {
@@ -193,8 +192,7 @@ export class Sender {
       return;
     }
     if (plan === 'retransmission') {
-      this.recovery.noteSent(distance(inFlight.startOf(this.#planRecord), inFlight.endOf(this.#planRecord)));
-      inFlight.markRetransmitted(this.#planRecord, nowMs);
+      this.recovery.noteRetransmission(this.#planRecord, nowMs);
     } else {
       this.#commitNew(nowMs);
     }

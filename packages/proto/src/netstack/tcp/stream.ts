@@ -68,6 +68,7 @@ export class Stream {
       remoteTimestamp: handshake.remoteTimestamp,
       segmentBytes: handshake.segmentBytes,
       budget: host.budget,
+      count: (drop) => host.count(drop),
     });
     const isSyn = (first.flags & FLAG_SYN) !== 0;
     this.sender.initializeWindow(first, isSyn ? first.window : first.window << handshake.sendShift);

@@ -140,11 +140,11 @@ export class Tcp implements TcpHost {
       if (machine === undefined) return -1;
       const slot = machine.buildNext(nowMs);
       if (slot === NO_SLOT) return -1;
-      this.#ready.shift();
       if (slot >= 0) {
-        this.#ready.push(machine);
+        if (this.#ready.length > 1) this.#ready.push(this.#ready.shift() as TcpMachine);
         return slot;
       }
+      this.#ready.shift();
       machine.isReady = false;
       this.#timers.arm(machine, machine.deadlineMs);
     }
