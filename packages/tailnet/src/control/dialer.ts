@@ -23,6 +23,12 @@ export interface DialerOptions {
   readonly rng: Rng;
 }
 
+/**
+ * A server that cannot read our initiation may keep silent instead of closing, as after a restart with a new key: then
+ * the key is asked for again.
+ */
+const HANDSHAKE_ANSWER_MS = 2_000;
+
 interface Upgraded {
   readonly socket: Duplex;
   readonly head: Uint8Array;
@@ -174,12 +180,23 @@ async function finishHandshake(
   signal: AbortSignal,
 ): Promise<NoiseDuplex> {
   try {
-    const bytes = await readAtLeast(socket, head, RESPONSE_BYTES, signal);
+    const bytes = await answerOf(socket, head, signal);
     const session = requireSession(initiator.readResponse(bytes.subarray(0, RESPONSE_BYTES)));
     return new NoiseDuplex({ socket, session, crypto, head: bytes.subarray(RESPONSE_BYTES), isClient: true });
   } catch (error) {
     socket.destroy();
     throw error;
+  }
+}
+
+async function answerOf(socket: Duplex, head: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+  const silence = AbortSignal.timeout(HANDSHAKE_ANSWER_MS);
+  try {
+    return await readAtLeast(socket, head, RESPONSE_BYTES, AbortSignal.any([signal, silence]));
+  } catch (error) {
+    if (!silence.aborted || signal.aborted) throw error;
+    const message = 'The server did not answer the encryption handshake: its key changed, or it is overloaded';
+    throw new ControlError('control/handshake-failed', message, { isRetryable: true });
   }
 }
 
