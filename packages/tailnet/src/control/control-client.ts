@@ -90,7 +90,8 @@ export class ControlClient {
     this.#options = options;
     this.#timings = timings;
     this.#host = controlUrl.host;
-    this.#dialer = new ControlDialer({ controlUrl, tlsCa, machineKey, crypto, rng });
+    const { rememberedKeyMs } = timings;
+    this.#dialer = new ControlDialer({ controlUrl, tlsCa, machineKey, crypto, rng, rememberedKeyMs });
     this.#local = new LocalNode({ hostname, machineKey: machineKey.publicKey, discoKey, crypto });
     const onNeedsLogin = (authUrl: string): void => options.onState({ kind: 'needs_login', authUrl });
     const { onNodeKeyChanged } = options;

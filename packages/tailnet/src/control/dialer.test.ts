@@ -98,6 +98,13 @@ describe('a server that hangs', () => {
     );
   });
 
+  it('in the middle of its key is given up', async () => {
+    const server = await startServer();
+    server.onKey = (response) => response.writeHead(200, { 'content-length': 100 }).write('{');
+    const subject = new Subject(server.url, { timings: { ...FAST, dialMs: 50 } });
+    expect(await subject.untilError('reconnecting')).toBe('control/timeout');
+  });
+
   it('in the handshake is given up', async () => {
     const server = await startServer();
     const head =

@@ -12,6 +12,7 @@ import type { MachinePrivateKey } from '@heddle/proto/keys/private-key';
 import type { MachinePublicKey } from '@heddle/proto/keys/public-key';
 import { NoiseInitiator, type NoiseSession, RESPONSE_BYTES } from '@heddle/proto/noise/handshake';
 import { ControlError, toControlError } from './control-error.ts';
+import { withDeadline } from './deadline.ts';
 import { NoiseDuplex } from './noise-duplex.ts';
 
 export interface DialerOptions {
@@ -21,13 +22,16 @@ export interface DialerOptions {
   readonly machineKey: MachinePrivateKey;
   readonly crypto: CryptoProvider;
   readonly rng: Rng;
+  /** How long a server may take to answer a handshake made with a remembered key. */
+  readonly rememberedKeyMs: number;
 }
 
-/**
- * A server that cannot read our initiation may keep silent instead of closing, as after a restart with a new key: then
- * the key is asked for again.
- */
-const HANDSHAKE_ANSWER_MS = 2_000;
+/** What a handshake with a key that is no longer the server's can end in. */
+const HANDSHAKE_CODES: ReadonlySet<string> = new Set([
+  'control/handshake-failed',
+  'control/key-mismatch',
+  'control/timeout',
+]);
 
 interface Upgraded {
   readonly socket: Duplex;
@@ -35,13 +39,13 @@ interface Upgraded {
 }
 
 /**
- * Opens encrypted connections to one coordination server (docs/spec/ts2021.md). Remembers the server's key until a
- * handshake fails with it, which is what a server with a new key file looks like.
+ * Opens encrypted connections to one coordination server (docs/spec/ts2021.md). The server's key is remembered from one
+ * good handshake to the next, and asked for again after a bad one: a server with a new key file looks like that.
  */
 export class ControlDialer {
   readonly #options: DialerOptions;
   readonly #host: string;
-  #serverKey: MachinePublicKey | undefined;
+  #rememberedKey: MachinePublicKey | undefined;
 
   constructor(options: DialerOptions) {
     this.#options = options;
@@ -54,31 +58,46 @@ export class ControlDialer {
    * @throws {ControlError} with any code of docs/spec/control.md#errors about reaching a server.
    */
   async connect(signal: AbortSignal, onHandshake: () => void): Promise<NoiseDuplex> {
-    const isRemembered = this.#serverKey !== undefined;
+    const key = this.#rememberedKey;
+    this.#rememberedKey = undefined;
     try {
-      return await this.#connectOnce(signal, onHandshake);
+      if (key !== undefined) return await this.#connectRemembered(key, signal, onHandshake);
     } catch (error) {
       signal.throwIfAborted();
       const failure = toControlError(error, this.#host);
-      const isHandshake = failure.code === 'control/handshake-failed' || failure.code === 'control/key-mismatch';
-      if (!isHandshake) throw failure;
-      this.#serverKey = undefined;
-      if (!isRemembered) throw failure;
+      if (!HANDSHAKE_CODES.has(failure.code)) throw failure;
     }
-    return this.#connectOnce(signal, onHandshake);
+    try {
+      return await this.#connectOnce(undefined, signal, onHandshake);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw toControlError(error, this.#host);
+    }
   }
 
-  async #connectOnce(signal: AbortSignal, onHandshake: () => void): Promise<NoiseDuplex> {
+  /** Some servers keep silent when they cannot read the initiation, so the wait is short. */
+  #connectRemembered(key: MachinePublicKey, signal: AbortSignal, onHandshake: () => void): Promise<NoiseDuplex> {
+    const options = { timeoutMs: this.#options.rememberedKeyMs, signal, what: `the handshake of ${this.#host}` };
+    return withDeadline(options, (innerSignal) => this.#connectOnce(key, innerSignal, onHandshake));
+  }
+
+  async #connectOnce(
+    rememberedKey: MachinePublicKey | undefined,
+    signal: AbortSignal,
+    onHandshake: () => void,
+  ): Promise<NoiseDuplex> {
     const { machineKey, crypto, rng } = this.#options;
     // One socket serves the question for the key and then the upgrade: that saves a TCP and TLS handshake.
     const agent = this.#createAgent();
     try {
-      this.#serverKey ??= await this.#fetchKey(agent, signal);
+      const serverKey = rememberedKey ?? (await this.#fetchKey(agent, signal));
       onHandshake();
       const capabilityVersion = CAPABILITY_VERSION;
-      const initiator = new NoiseInitiator({ machineKey, serverKey: this.#serverKey, capabilityVersion, crypto, rng });
+      const initiator = new NoiseInitiator({ machineKey, serverKey, capabilityVersion, crypto, rng });
       const { socket, head } = await this.#upgrade(agent, initiator, signal);
-      return await finishHandshake(socket, head, initiator, crypto, signal);
+      const duplex = await finishHandshake(socket, head, initiator, crypto, signal);
+      this.#rememberedKey = serverKey;
+      return duplex;
     } finally {
       agent.destroy();
     }
@@ -142,7 +161,10 @@ export class ControlDialer {
   #request(options: http.RequestOptions): http.ClientRequest {
     const { controlUrl } = this.#options;
     const url = new URL(options.path as string, controlUrl);
-    return (controlUrl.protocol === 'http:' ? http : https).request(url, options);
+    const request = (controlUrl.protocol === 'http:' ? http : https).request(url, options);
+    // The waiting code hears of failures too; this one stays when it has stopped listening.
+    request.on('error', () => undefined);
+    return request;
   }
 
   #refuseStatus(response: http.IncomingMessage, expected: number): void {
@@ -180,23 +202,12 @@ async function finishHandshake(
   signal: AbortSignal,
 ): Promise<NoiseDuplex> {
   try {
-    const bytes = await answerOf(socket, head, signal);
+    const bytes = await readAtLeast(socket, head, RESPONSE_BYTES, signal);
     const session = requireSession(initiator.readResponse(bytes.subarray(0, RESPONSE_BYTES)));
     return new NoiseDuplex({ socket, session, crypto, head: bytes.subarray(RESPONSE_BYTES), isClient: true });
   } catch (error) {
     socket.destroy();
     throw error;
-  }
-}
-
-async function answerOf(socket: Duplex, head: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
-  const silence = AbortSignal.timeout(HANDSHAKE_ANSWER_MS);
-  try {
-    return await readAtLeast(socket, head, RESPONSE_BYTES, AbortSignal.any([signal, silence]));
-  } catch (error) {
-    if (!silence.aborted || signal.aborted) throw error;
-    const message = 'The server did not answer the encryption handshake: its key changed, or it is overloaded';
-    throw new ControlError('control/handshake-failed', message, { isRetryable: true });
   }
 }
 

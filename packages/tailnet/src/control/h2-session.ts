@@ -1,11 +1,10 @@
-import { once } from 'node:events';
 import http2 from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { ControlError, toControlError } from './control-error.ts';
 import { withDeadline } from './deadline.ts';
 import type { ControlTimings } from './timings.ts';
 
-/** Longest answer that is read whole; longer ones are cut off. Map streams are read piece by piece instead. */
+/** Longest answer that is read whole; a longer one is an error. Map streams are read piece by piece instead. */
 const ANSWER_BYTES_MAX = 1024 * 1024;
 /** Flow-control window: what the server may send before we have taken it. Room for a big netmap. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
@@ -58,9 +57,7 @@ export class ControlSession {
     return withDeadline({ timeoutMs, signal, what: `the answer to ${path}` }, async (innerSignal) => {
       const stream = this.#open(options, innerSignal);
       try {
-        const [headers] = await this.#whileConnected(once(stream, 'response', { signal: innerSignal }));
-        const body = await this.#whileConnected(readBody(stream));
-        return toAnswer(headers as http2.IncomingHttpHeaders, body);
+        return await this.#whileConnected(readAnswer(stream));
       } finally {
         stream.close();
       }
@@ -74,11 +71,8 @@ export class ControlSession {
   async openStream(options: ControlRequest): Promise<http2.ClientHttp2Stream | ControlAnswer> {
     const stream = this.#open(options, options.signal);
     const { timeoutMs, signal, path } = options;
-    return withDeadline({ timeoutMs, signal, what: `the answer to ${path}` }, async (innerSignal) => {
-      const [headers] = await this.#whileConnected(once(stream, 'response', { signal: innerSignal }));
-      const isAccepted = Number((headers as http2.IncomingHttpHeaders)[':status']) === 200;
-      return isAccepted ? stream : toAnswer(headers as http2.IncomingHttpHeaders, await readBody(stream));
-    });
+    const reading = readStart(stream);
+    return withDeadline({ timeoutMs, signal, what: `the answer to ${path}` }, () => this.#whileConnected(reading));
   }
 
   /** Ends the connection and everything on it; harmless when repeated. */
@@ -137,13 +131,38 @@ function toAnswer(headers: http2.IncomingHttpHeaders, body: Buffer): ControlAnsw
   return { status: Number(headers[':status']), retryAfterMs, body };
 }
 
-async function readBody(stream: http2.ClientHttp2Stream): Promise<Buffer> {
+/** Reads a whole answer. Listens at once: a short answer can be over before a promise of its headers is looked at. */
+function readAnswer(stream: http2.ClientHttp2Stream): Promise<ControlAnswer> {
+  return new Promise((resolve, reject) => {
+    stream.on('response', (headers) => collectBody(stream, (body) => resolve(toAnswer(headers, body))));
+    rejectAtEnd(stream, reject);
+  });
+}
+
+/** As {@link readAnswer}, but an answer with status 200 is returned as its paused stream. */
+function readStart(stream: http2.ClientHttp2Stream): Promise<http2.ClientHttp2Stream | ControlAnswer> {
+  return new Promise((resolve, reject) => {
+    stream.on('response', (headers) => {
+      if (Number(headers[':status']) === 200) resolve(stream.pause());
+      else collectBody(stream, (body) => resolve(toAnswer(headers, body)));
+    });
+    rejectAtEnd(stream, reject);
+  });
+}
+
+function collectBody(stream: http2.ClientHttp2Stream, onBody: (body: Buffer) => void): void {
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
+  stream.on('data', (chunk: Buffer) => {
     length += chunk.length;
-    if (length > ANSWER_BYTES_MAX) break;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+    if (length <= ANSWER_BYTES_MAX) chunks.push(chunk);
+    else stream.close();
+  });
+  stream.on('end', () => onBody(Buffer.concat(chunks)));
+}
+
+/** After an answer this has no effect. */
+function rejectAtEnd(stream: http2.ClientHttp2Stream, reject: (error: Error) => void): void {
+  stream.on('error', reject);
+  stream.on('close', () => reject(new Error('the stream was closed without an answer')));
 }

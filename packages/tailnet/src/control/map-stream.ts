@@ -32,7 +32,7 @@ export class MapStream {
     this.#options = options;
   }
 
-  /** Returns never. @throws {ControlError} when the stream has ended, or what `onNetmap` threw. */
+  /** Takes a paused stream. Returns never. @throws {ControlError} when the stream has ended, or what `onNetmap` threw. */
   async run(stream: ClientHttp2Stream): Promise<never> {
     try {
       await this.#read(stream);
@@ -52,8 +52,9 @@ export class MapStream {
       stream.on('end', resolve);
       stream.on('close', resolve);
       stream.on('error', reject);
-      // A stream whose headers were its end may have told so before anybody listened.
-      if (stream.readableEnded || stream.destroyed) resolve();
+      // A stream that broke before this will not tell it again.
+      if (stream.destroyed) resolve();
+      stream.resume();
     });
   }
 

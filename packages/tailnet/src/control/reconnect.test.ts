@@ -131,6 +131,18 @@ describe('a lost connection', () => {
     expect(server.plainRequests.slice(2)).toEqual(['/ts2021', '/key?v=131', '/ts2021']);
   });
 
+  it('a server that comes back with another key and keeps silent about it is joined', async () => {
+    const server = await startServer();
+    const subject = new Subject(server.url, { timings: { ...FAST, rememberedKeyMs: 50 } });
+    await subject.untilNetmap();
+    server.onUpgrade = () => {
+      server.onUpgrade = undefined;
+    };
+    server.cut();
+    await subject.untilNetmap(2);
+    expect(server.plainRequests.slice(2)).toEqual(['/ts2021', '/key?v=131', '/ts2021']);
+  });
+
   it('a server that was away for a while is joined', async () => {
     const server = await startServer();
     const { port } = server;

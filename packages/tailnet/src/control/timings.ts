@@ -9,6 +9,8 @@ export interface ControlTimings {
   readonly refusedBackoffMaxMs: number;
   /** Connect, TLS, `/key`, upgrade and handshake together. */
   readonly dialMs: number;
+  /** The same with the key of the last time, before the server is asked for its key again. */
+  readonly rememberedKeyMs: number;
   /** One request and its answer; not for a held follow-up. */
   readonly requestMs: number;
   /** How long a server may hold a follow-up registration. */
@@ -30,6 +32,7 @@ export const DEFAULT_TIMINGS: ControlTimings = {
   backoffMaxMs: 30_000,
   refusedBackoffMaxMs: 2_000,
   dialMs: 10_000,
+  rememberedKeyMs: 3_000,
   requestMs: 30_000,
   followUpMs: 15 * 60_000,
   followUpPauseMs: 2_000,
