@@ -31,13 +31,13 @@ const PROTO_FOLDERS: Record<string, readonly string[]> = {
   noise: ['bytes', 'crypto', 'keys', 'time'],
   wireguard: ['bytes', 'time', 'crypto', 'keys'],
   filter: ['bytes', 'time', 'ip'],
-  control: ['bytes', 'crypto', 'keys', 'ip', 'filter', 'dns'],
+  control: ['bytes', 'time', 'crypto', 'keys', 'ip', 'filter', 'dns'],
   routing: ['ip'],
   path: ['bytes', 'time', 'crypto', 'keys', 'ip', 'disco', 'stun'],
   netcheck: ['bytes', 'time', 'crypto', 'ip', 'stun', 'control'],
   netstack: ['bytes', 'time', 'crypto', 'ip'],
   dns: ['ip', 'control'],
-  tsmp: ['bytes', 'ip'],
+  tsmp: ['bytes', 'keys', 'ip'],
 };
 
 function sources(folder: string): string[] {
@@ -50,7 +50,7 @@ function sources(folder: string): string[] {
 
 function imports(path: string): string[] {
   const text = readFileSync(path, 'utf8');
-  return [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1] as string);
+  return [...text.matchAll(/(?:^|[\s;])(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1] as string);
 }
 
 describe('imports', () => {
