@@ -97,6 +97,17 @@ export class Netstack {
     }
   }
 
+  /**
+   * Builds the packet that must not wait for the next drain, after `handlePacket`: a slot that the caller owns, or -1.
+   * A caller that processes packets in batches would otherwise report many holes with one acknowledgment.
+   */
+  pollUrgentPacket(nowMs: number): number {
+    const slot = this.#tcp.pollUrgent(nowMs);
+    if (slot < 0 || !this.#isForUs(slot)) return slot;
+    this.handlePacket(slot, nowMs);
+    return -1;
+  }
+
   handleTimeout(nowMs: number): void {
     this.#nowMs = nowMs;
     this.#tcp.handleTimeout(nowMs);

@@ -245,6 +245,8 @@ export class Node {
       return;
     }
     this.netstack.handlePacket(slot, nowMs);
+    const urgent = this.netstack.pollUrgentPacket(nowMs);
+    if (urgent >= 0) this.#sendPacket(urgent, nowMs);
   }
 
   /** Takes the slot: one packet of ours on its way to a peer. */

@@ -155,6 +155,10 @@ export class Receiver {
     return true;
   }
 
+  noteRtt(rttMs: number, nowMs: number): void {
+    this.#window.noteRtt(rttMs, nowMs);
+  }
+
   /** Moves readable bytes to `out`; an opened window is told at once when it has at least doubled. */
   read(out: Uint8Array, nowMs: number, rttMs: number): number {
     const length = Math.min(out.length, this.readableBytes);

@@ -174,6 +174,7 @@ export class Stream {
       rttMs = (this.#timestamp(nowMs) - options.timestampEcho) | 0;
       if (rttMs < 0 || rttMs > RTT_MS_MAX) rttMs = -1;
     }
+    if (rttMs >= 0) this.receiver.noteRtt(rttMs, nowMs);
     sender.handleAck(segment, rttMs, nowMs);
     return true;
   }

@@ -109,6 +109,12 @@ export class TcpMachine implements EventSource, Timed {
     return this.#mayWrite ? (this.#stream?.sender.writableBytes ?? 0) : 0;
   }
 
+  /** Text is missing, and what came behind it has not been reported yet. */
+  get isAckUrgent(): boolean {
+    const receiver = this.#stream?.receiver;
+    return receiver !== undefined && receiver.isAckOwed && receiver.hasBlocks;
+  }
+
   /** The next time `handleTimeout` has something to do, infinity for never. */
   get deadlineMs(): number {
     if (this.#state === 'closed') return Number.POSITIVE_INFINITY;

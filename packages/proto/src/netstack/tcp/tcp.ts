@@ -58,6 +58,8 @@ export class Tcp implements TcpHost {
   readonly budget: BufferBudget = new BufferBudget();
   #nextId = 1;
 
+  #urgent: TcpMachine | undefined = undefined;
+
   constructor(options: TcpOptions) {
     this.#options = options;
     this.memory = options.arena;
@@ -129,7 +131,19 @@ export class Tcp implements TcpHost {
       this.#handleStranger(header, segment, nowMs);
     } else {
       machine.handleSegment(segment, nowMs);
+      if (machine.isAckUrgent) this.#urgent = machine;
     }
+  }
+
+  /**
+   * Builds the acknowledgment that the last packet made urgent: a slot, or -1. RFC 5681 §4.2 wants one for every segment
+   * that comes out of order, because each tells the sender of other holes than the next.
+   */
+  pollUrgent(nowMs: number): number {
+    const machine = this.#urgent;
+    if (machine === undefined) return -1;
+    this.#urgent = undefined;
+    return Math.max(-1, machine.buildNext(nowMs));
   }
 
   /** Builds the next packet, connections taking turns: a slot, or -1 when nothing is to be sent or no slot is free. */
