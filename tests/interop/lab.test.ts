@@ -51,7 +51,7 @@ for (const isRelayOnly of [false, true]) {
       const [first, second] = real.nodes;
       const { stdout } = await first!.cli('ping', '--until-direct=false', '-c', '3', second!.ipv4);
       expect(stdout).toMatch(/pong from peer2/);
-      expect(await echo(await connectBySocks(first!.socksPort, second!.ipv4, services.port), 'there')).toBe('there');
+      expect(await upload(await connectBySocks(first!.socksPort, second!.ipv4, services.port), 1024)).toBe(true);
     });
 
     it('is shown by both kinds of client', async () => {
