@@ -112,7 +112,7 @@ export class TcpMachine implements EventSource, Timed {
   /** Text is missing, and what came behind it has not been reported yet. */
   get isAckUrgent(): boolean {
     const receiver = this.#stream?.receiver;
-    return receiver !== undefined && receiver.isAckOwed && receiver.hasBlocks;
+    return receiver?.isAckOwed === true && receiver.hasBlocks;
   }
 
   /** The next time `handleTimeout` has something to do, infinity for never. */

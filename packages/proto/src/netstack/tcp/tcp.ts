@@ -57,7 +57,7 @@ export class Tcp implements TcpHost {
   readonly memory: PacketArena;
   readonly budget: BufferBudget = new BufferBudget();
   #nextId = 1;
-
+  /** The connection whose last segment left a hole that has not been reported. */
   #urgent: TcpMachine | undefined = undefined;
 
   constructor(options: TcpOptions) {
