@@ -1,5 +1,5 @@
 import type { CryptoProvider, Rng } from '../../crypto/provider.ts';
-import { encodeMappedAddress } from '../../ip/address.ts';
+import { encodeMappedAddress, type IpAddress } from '../../ip/address.ts';
 import type { Endpoint } from '../../ip/endpoint.ts';
 
 const SECRET_BYTES = 32;
@@ -24,17 +24,26 @@ export class FlowSecrets {
   }
 
   derive(local: Endpoint, remote: Endpoint, nowMs: number): FlowNumbers {
-    const message = this.#message;
-    encodeMappedAddress(local.address, message, SECRET_BYTES);
-    encodeMappedAddress(remote.address, message, SECRET_BYTES + 16);
-    const ports = new DataView(message.buffer, SECRET_BYTES + 32);
-    ports.setUint16(0, local.port);
-    ports.setUint16(2, remote.port);
-    const digest = this.#blake2s(message);
-    const words = new DataView(digest.buffer, digest.byteOffset);
+    const words = this.#hash(local.address, local.port, remote);
     return {
       initialSequence: (words.getInt32(0) + Math.floor(nowMs * TICKS_PER_MS)) | 0,
       timestampOffset: words.getInt32(4),
     };
+  }
+
+  /** Where the local ports towards a remote endpoint begin (RFC 6056 §3.3.3): unsigned 32-bit. */
+  portOffset(local: IpAddress, remote: Endpoint): number {
+    return this.#hash(local, 0, remote).getUint32(8);
+  }
+
+  #hash(local: IpAddress, localPort: number, remote: Endpoint): DataView {
+    const message = this.#message;
+    encodeMappedAddress(local, message, SECRET_BYTES);
+    encodeMappedAddress(remote.address, message, SECRET_BYTES + 16);
+    const ports = new DataView(message.buffer, SECRET_BYTES + 32);
+    ports.setUint16(0, localPort);
+    ports.setUint16(2, remote.port);
+    const digest = this.#blake2s(message);
+    return new DataView(digest.buffer, digest.byteOffset);
   }
 }

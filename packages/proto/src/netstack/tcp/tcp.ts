@@ -59,6 +59,7 @@ export class Tcp implements TcpHost {
   #nextId = 1;
   /** The connection whose last segment left a hole that has not been reported. */
   #urgent: TcpMachine | undefined = undefined;
+  #portsUsed = 0;
 
   constructor(options: TcpOptions) {
     this.#options = options;
@@ -250,9 +251,13 @@ export class Tcp implements TcpHost {
     return new Flow(createEndpoint(local, segment.destinationPort), createEndpoint(remote, segment.sourcePort));
   }
 
-  /** A random free local port (RFC 6056 §3.3.1), or undefined when this remote endpoint has used up all. */
+  /**
+   * The next free local port of a remote endpoint's own sequence (RFC 6056 §3.3.3), or undefined when it has used up all.
+   * Random ports would come back too early: a peer in TIME-WAIT then swallows the SYN.
+   */
   #freeFlow(local: IpAddress, remote: Endpoint): Flow | undefined {
-    const first = this.#random() % EPHEMERAL_COUNT;
+    const offset = this.#secrets.portOffset(local, remote);
+    const first = (offset + this.#portsUsed++) % EPHEMERAL_COUNT;
     for (let i = 0; i < EPHEMERAL_COUNT; i++) {
       const port = EPHEMERAL_FIRST + ((first + i) % EPHEMERAL_COUNT);
       const flow = new Flow(createEndpoint(local, port), remote);
