@@ -163,7 +163,8 @@ export class LossRecovery {
   }
 
   #sample(ack: Acknowledgment): void {
-    const { oldestSentAtMs } = this.#delivery;
+    const { oldestSentAtMs, newestSentAtMs, isNewestRetransmitted } = this.#delivery;
+    if (newestSentAtMs >= 0 && !isNewestRetransmitted) this.#rtt.noteMin(ack.nowMs - newestSentAtMs, ack.nowMs);
     if (oldestSentAtMs >= 0) this.#rtt.sample(ack.nowMs - oldestSentAtMs, ack.nowMs);
     else if (ack.timestampRttMs >= 0) this.#rtt.sample(ack.timestampRttMs, ack.nowMs);
   }

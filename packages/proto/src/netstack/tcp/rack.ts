@@ -64,7 +64,11 @@ export class Rack {
     for (let i = 0; i < inFlight.count; i++) {
       if (!inFlight.isOutstanding(i)) continue;
       const sentAt = inFlight.sentAtOf(i);
-      if (!this.#isOlder(sentAt, inFlight.endOf(i))) continue;
+      if (!this.#isOlder(sentAt, inFlight.endOf(i))) {
+        // Behind the last block segments lie in the order they were sent: all others are later still.
+        if (!isBefore(inFlight.startOf(i), inFlight.highestSacked)) break;
+        continue;
+      }
       const lostAtMs = sentAt + this.#rttMs + windowMs;
       if (lostAtMs <= nowMs) inFlight.markLost(i);
       else if (lostAtMs < againAtMs) againAtMs = lostAtMs;

@@ -30,13 +30,17 @@ export class RttEstimator {
       this.smoothedMs = rtt;
       this.#variationMs = rtt / 2;
     }
-    if (rtt <= this.minMs || nowMs - this.#minAtMs > MIN_RTT_AGE_MS) {
-      this.minMs = rtt;
-      this.#minAtMs = nowMs;
-    }
+    this.noteMin(rtt, nowMs);
     this.#backoff = 1;
     const rto = this.smoothedMs + Math.max(CLOCK_GRANULARITY_MS, 4 * this.#variationMs);
     this.#rtoMs = Math.min(RTO_MAX_MS, Math.max(RTO_MIN_MS, rto));
+  }
+
+  /** A round trip that may be shorter than what smoothing should see: the last segment's, without delayed acknowledgment. */
+  noteMin(rttMs: number, nowMs: number): void {
+    if (rttMs > this.minMs && nowMs - this.#minAtMs <= MIN_RTT_AGE_MS) return;
+    this.minMs = rttMs;
+    this.#minAtMs = nowMs;
   }
 
   get rtoMs(): number {

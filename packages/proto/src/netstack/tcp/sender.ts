@@ -61,7 +61,9 @@ export class Sender {
   #roundPeakBytes = 0;
   #isWindowUsed = false;
   #isTailProbeDue = false;
-  #tailProbeSentAtMs = -1;
+  /** The one probe a tail gets, and what it was, until SND.UNA reaches `#tailProbeEnd`. */
+  #tailProbe: 'none' | 'new' | 'retransmission' = 'none';
+  #tailProbeSentAtMs = 0;
   #tailProbeEnd = 0;
   #isOverrideDue = false;
   #isWindowProbeDue = false;
@@ -198,8 +200,9 @@ export class Sender {
     }
     if (this.#isTailProbeDue) {
       this.#isTailProbeDue = false;
+      this.#tailProbe = plan;
       this.#tailProbeEnd = this.nxt;
-      this.#tailProbeSentAtMs = plan === 'retransmission' ? Math.floor(nowMs) : -1;
+      this.#tailProbeSentAtMs = Math.floor(nowMs);
     }
     this.#lastSentAtMs = nowMs;
     if (this.#rtoAtMs === Number.POSITIVE_INFINITY) this.#rtoAtMs = nowMs + this.#rtt.rtoMs;
@@ -245,6 +248,7 @@ export class Sender {
 
   #onRetransmissionTimeout(nowMs: number): boolean {
     this.#isTailProbeDue = false;
+    this.#tailProbe = 'none';
     this.#tailProbeAtMs = Number.POSITIVE_INFINITY;
     if (this.recovery.inFlight.count === 0) {
       this.#rtoAtMs = Number.POSITIVE_INFINITY;
@@ -295,17 +299,18 @@ export class Sender {
 
   /** The echoed timestamp tells whether the probe or the original was acknowledged. */
   #checkTailProbe(timestampRttMs: number, nowMs: number): void {
-    if (this.#tailProbeSentAtMs < 0 || isBefore(this.una, this.#tailProbeEnd)) return;
-    if (timestampRttMs >= 0 && Math.floor(nowMs) - timestampRttMs >= this.#tailProbeSentAtMs)
+    if (this.#tailProbe === 'none' || isBefore(this.una, this.#tailProbeEnd)) return;
+    const isResent = this.#tailProbe === 'retransmission';
+    this.#tailProbe = 'none';
+    if (isResent && timestampRttMs >= 0 && Math.floor(nowMs) - timestampRttMs >= this.#tailProbeSentAtMs)
       this.recovery.onRepairedTail();
-    this.#tailProbeSentAtMs = -1;
   }
 
   /** RFC 8985 §7.2: a probe two round trips after the last of a flight, if that is before the RTO. */
   #armTailProbe(nowMs: number): void {
     const { inFlight } = this.recovery;
     this.#tailProbeAtMs = Number.POSITIVE_INFINITY;
-    if (!this.#hasSack || !this.#rtt.hasSample || !this.recovery.isQuiet || this.#tailProbeSentAtMs >= 0) return;
+    if (!this.#hasSack || !this.#rtt.hasSample || !this.recovery.isQuiet || this.#tailProbe !== 'none') return;
     const delay = Math.max(TAIL_PROBE_MS_MIN, 2 * this.#rtt.smoothedMs) + (inFlight.count === 1 ? ACK_DELAY_MAX_MS : 0);
     if (nowMs + delay < this.#rtoAtMs) this.#tailProbeAtMs = nowMs + delay;
   }
