@@ -58,7 +58,9 @@ export class Driver {
     });
   }
 
+  /** Sends what is queued, resets of the last connections among it, and stops. */
   close(): void {
+    if (!this.#isClosed) this.#transmit(this.now());
     this.#isClosed = true;
     clearTimeout(this.#timer);
   }

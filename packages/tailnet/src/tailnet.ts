@@ -26,6 +26,12 @@ const PING_TIMEOUT_MS = 5_000;
 /** A netmap is there and the home relay does not answer: the node is running all the same, by direct paths. */
 const HOME_GRACE_MS = 3_000;
 
+/** A listening port outlives the data plane: a new node key brings a new one. */
+interface OpenPort {
+  readonly onConnection: (connection: TailnetConnection) => void;
+  listener: TailnetListener;
+}
+
 type StateListener = (state: TailnetState) => void;
 
 /**
@@ -40,6 +46,7 @@ export class Tailnet implements TailnetNode {
   readonly #crypto: CryptoProvider = createNodeCryptoProvider();
   readonly #discoKey: DiscoPrivateKey;
   readonly #listeners = new Set<StateListener>();
+  readonly #ports = new Map<number, OpenPort>();
   readonly #log: (line: LogLine) => void;
   #state: TailnetState = { kind: 'starting' };
   #keys: KeyStore | undefined;
@@ -123,7 +130,16 @@ export class Tailnet implements TailnetNode {
   }
 
   listen(port: number, onConnection: (connection: TailnetConnection) => void): TailnetListener {
-    return this.#runningPlane().sockets.listen(port, onConnection);
+    const listener = this.#runningPlane().sockets.listen(port, onConnection);
+    this.#ports.set(port, { onConnection, listener });
+    return {
+      port,
+      close: () => {
+        if (this.#ports.get(port)?.onConnection !== onConnection) return;
+        this.#ports.get(port)?.listener.close();
+        this.#ports.delete(port);
+      },
+    };
   }
 
   createUdpSocket(port?: number): TailnetUdpSocket {
@@ -215,6 +231,9 @@ export class Tailnet implements TailnetNode {
       case 'failed':
         this.#fail(state.error);
         return;
+      case 'reconnecting':
+        this.#setState({ kind: 'reconnecting', attempt: state.attempt });
+        return;
       default:
         this.#setState(state);
     }
@@ -240,6 +259,7 @@ export class Tailnet implements TailnetNode {
     const plane = await this.#openPlane(nodeKey);
     if (this.#closing !== undefined || this.#planeKey !== nodeKey) return plane.close();
     this.#plane = plane;
+    for (const [port, open] of this.#ports) open.listener = plane.sockets.listen(port, open.onConnection);
     this.#control?.setEndpoints(plane.endpoints);
     if (this.#netmap !== undefined) plane.setNetmap(this.#netmap);
     this.#updateRunning();

@@ -17,6 +17,14 @@ const HTTP_PORT = 80;
 /** The whole demo; afterwards it says what it was waiting for. */
 const DEADLINE_MS = 50_000;
 
+const NEXT_STEPS = [
+  '',
+  'Go on with a real Headscale:',
+  '  headscale preauthkeys create --user 1                            # on the server',
+  '  node_modules/.bin/heddle connect --login-server https://headscale.example.com --auth-key -   # reads the key from stdin',
+  '  curl --proxy socks5h://127.0.0.1:16579 http://some-node/',
+];
+
 const progress = new Progress(process.stdout);
 const deadline = setTimeout(() => {
   console.error(`demo: not done after ${DEADLINE_MS / 1000} s, while: ${progress.step}`);
@@ -114,11 +122,3 @@ function describePath(alice: Tailnet): string {
   if (path?.kind === 'direct') return `direct, UDP ${path.address}`;
   return path?.kind === 'relay' ? `relay ${path.address}` : 'none';
 }
-
-const NEXT_STEPS = [
-  '',
-  'Go on with a real Headscale:',
-  '  headscale preauthkeys create --user 1                            # on the server',
-  '  node_modules/.bin/heddle connect --login-server https://headscale.example.com --auth-key -   # reads the key from stdin',
-  '  curl --proxy socks5h://127.0.0.1:16579 http://some-node/',
-];

@@ -37,6 +37,7 @@ export class SocketTable {
   readonly #udp = new Map<number, UdpSocket>();
   readonly #pings = new Map<number, Ping>();
   readonly #streams = new Set<TcpStream>();
+  readonly #dials = new Set<Dial>();
   #pingCount = 0;
 
   constructor(netstack: Netstack, host: StreamHost) {
@@ -51,6 +52,7 @@ export class SocketTable {
       const connection = this.#netstack.connectTcp({ local: undefined, remote: address, port }, this.#host.now());
       const stream = this.#createStream(connection);
       const settle = () => {
+        this.#dials.delete(dial);
         clearTimeout(timer);
         signal?.removeEventListener('abort', onAbort);
       };
@@ -74,6 +76,7 @@ export class SocketTable {
         reject: fail,
       };
       connection.userData = dial;
+      this.#dials.add(dial);
       this.#host.wake();
       if (signal?.aborted) onAbort();
     });
@@ -157,10 +160,10 @@ export class SocketTable {
     }
   }
 
-  /** Ends everything: the node is going away. */
+  /** Ends everything: the node is going away. Streams close without an 'error' event: their owner asked for it. */
   close(): void {
-    const error = new TailnetError('dial/closed', 'the node was closed');
-    for (const stream of this.#streams) stream.destroy(error);
+    for (const stream of [...this.#streams]) stream.destroy();
+    for (const dial of [...this.#dials]) dial.reject(new TailnetError('dial/closed', 'the node was closed'));
     for (const socket of [...this.#udp.values()]) socket.close();
     for (const ping of [...this.#pings.values()]) ping.resolve(Number.NaN);
     this.#listeners.clear();

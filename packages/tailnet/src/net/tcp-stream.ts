@@ -7,6 +7,8 @@ import type { TailnetConnection } from '../types.ts';
 const READ_CHUNK_BYTES = 64 * 1024;
 /** Bytes the stream itself buffers each way, besides the rings of the TCP connection. */
 const HIGH_WATER_MARK_BYTES = 256 * 1024;
+/** FIN-WAIT-2 of a connection whose stream is gone. */
+const LINGER_MS = 60_000;
 
 /** What a stream needs from the driver of its node. */
 export interface StreamHost {
@@ -20,7 +22,8 @@ export interface StreamHost {
  *
  * A write completes when the bytes are in the send ring, not when they are acknowledged. A reader that stops closes the
  * TCP window. `end()` sends FIN, the peer's FIN ends the readable side, and each side may go on without the other.
- * `destroy(error)` resets; `destroy()` after both sides ended does nothing more.
+ * `destroy(error)` resets, and so does `destroy()` before `end()` or with bytes unread: the peer must not take what it
+ * has for the whole. After `end()`, `destroy()` lets the queued bytes and the FIN go out, as a kernel's close() does.
  */
 export class TcpStream extends Duplex implements TailnetConnection {
   readonly remoteAddress: string;
@@ -33,6 +36,7 @@ export class TcpStream extends Duplex implements TailnetConnection {
   #isRemoteEnded = false;
   #isEndPushed = false;
   #closeReason: TcpCloseReason | undefined;
+  #lingerTimer: NodeJS.Timeout | undefined;
   #pendingWrite: { readonly data: Uint8Array; at: number; readonly done: () => void } | undefined;
 
   constructor(connection: TcpConnection, host: StreamHost) {
@@ -51,9 +55,14 @@ export class TcpStream extends Duplex implements TailnetConnection {
     connection.setNoDelay(true);
   }
 
-  /** Bytes arrived. */
+  /** Bytes arrived. After `destroy()` nobody reads them: the peer is told by a reset. */
   handleReadable(): void {
-    this.#pump();
+    if (!this.destroyed) {
+      this.#pump();
+      return;
+    }
+    this.#connection.abort(this.#host.now());
+    this.#host.wake();
   }
 
   /** The send ring has room again. */
@@ -75,6 +84,8 @@ export class TcpStream extends Duplex implements TailnetConnection {
 
   handleClosed(reason: TcpCloseReason): void {
     this.#closeReason = reason;
+    clearTimeout(this.#lingerTimer);
+    if (this.destroyed) return;
     if (reason !== 'finished') {
       this.destroy(closeError(reason, this.remoteAddress, this.remotePort));
       return;
@@ -113,12 +124,18 @@ export class TcpStream extends Duplex implements TailnetConnection {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#pendingWrite = undefined;
     if (this.#closeReason === undefined) {
-      const isComplete = error === null && this.writableFinished && this.#isEndPushed;
-      // After both FINs TCP finishes alone; anything else would leave the peer waiting for bytes nobody reads.
-      if (!isComplete) this.#connection.abort(this.#host.now());
+      if (error === null && this.writableFinished && this.#connection.readableBytes === 0) this.#linger();
+      else this.#connection.abort(this.#host.now());
       this.#host.wake();
     }
     done(error);
+  }
+
+  /** Both FINs may still be under way, as after a kernel socket's close(): the peer has a while to answer ours. */
+  #linger(): void {
+    if (this.#isRemoteEnded) return;
+    this.#lingerTimer = setTimeout(() => this.#connection.abort(this.#host.now()), LINGER_MS);
+    this.#lingerTimer.unref();
   }
 
   #pump(): void {
