@@ -6,7 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePorts, run, startProgram, until } from '../support/processes.ts';
 import { RealTailnet } from '../support/real-tailnet.ts';
-import { connectBySocks, echo, type Services, startHttpServer, startTransferServer, upload } from '../support/transfers.ts';
+import {
+  connectBySocks,
+  echo,
+  type Services,
+  startHttpServer,
+  startTransferServer,
+  upload,
+} from '../support/transfers.ts';
 
 const HEDDLE = fileURLToPath(new URL('../../node_modules/.bin/heddle', import.meta.url));
 const SERVE_PORT = 7100;

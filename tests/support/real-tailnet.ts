@@ -180,8 +180,11 @@ export class RealTailnet {
 
 /** The version of headscale on PATH, or `undefined`: its tests are skipped where nobody has it. */
 export async function findHeadscale(): Promise<string | undefined> {
-  const { code, stdout } = await run(HEADSCALE, ['version']);
-  return code === 0 ? (stdout.trim().split('\n')[0] as string) : undefined;
+  const { code, stdout, stderr } = await run(HEADSCALE, ['version']);
+  if (code === 0) return (stdout + stderr).trim().split('\n')[0] as string;
+  // A headscale that is there and does not run is a failure, not a reason to skip.
+  if (stderr.includes('ENOENT')) return undefined;
+  throw new Error(`${HEADSCALE} version: exit ${code}: ${stderr}`);
 }
 
 /** A server that can be killed and started again on its port. */
