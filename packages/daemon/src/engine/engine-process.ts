@@ -7,7 +7,7 @@
 import { Buffer } from 'node:buffer';
 import { closeSync, unlinkSync, writeSync } from 'node:fs';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
-import { CONFIG_BYTES_MAX, type EngineConfig, engineConfigSchema, type StartReport } from '../schema/engine-config.ts';
+import { CONFIG_BYTES_MAX, type EngineConfig, engineConfigShape, type StartReport } from '../schema/engine-config.ts';
 import type { LogRecord } from '../schema/reply.ts';
 import { createLogFile } from './log-file.ts';
 import { type EngineOutcome, runEngine } from './run-engine.ts';
@@ -131,10 +131,9 @@ function parseConfig(text: string): EngineConfig {
   } catch {
     throw new TailnetError('engine/bad-config', 'The configuration on standard input is not JSON');
   }
-  const result = engineConfigSchema.safeParse(json);
-  if (result.success) return result.data;
-  const field = result.error.issues[0]?.path.join('.') ?? '';
-  throw new TailnetError('engine/bad-config', `The configuration on standard input has a bad "${field}"`);
+  const result = engineConfigShape(json);
+  if (result.kind === 'ok') return result.value;
+  throw new TailnetError('engine/bad-config', `The configuration on standard input has a bad "${result.path}"`);
 }
 
 function sendReport(fd: number, report: StartReport): void {

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { flag, integerOf, listOf, number, objectOf, oneOf, optional, type Shape, taggedBy, text } from './shape.ts';
 
 /** What `heddle connect` hands to the engine over its standard input: one JSON line, the only way secrets travel. */
 export interface EngineConfig {
@@ -36,26 +36,26 @@ export const PROXY_OFF = 'off';
 /** Longest config line; a PEM bundle of a whole trust store fits. */
 export const CONFIG_BYTES_MAX = 1_048_576;
 
-export const engineConfigSchema: z.ZodType<EngineConfig> = z.object({
-  context: z.string(),
-  socketPath: z.string(),
-  stateDir: z.string(),
-  logPath: z.string().optional(),
-  controlUrl: z.string(),
-  authKey: z.string().optional(),
-  hostname: z.string().optional(),
-  tlsCa: z.string().optional(),
-  udpPort: z.number().int().min(0).max(65_535).optional(),
-  isUdpEnabled: z.boolean().optional(),
-  proxy: z.string(),
-  proxyUser: z.string().optional(),
-  proxyToken: z.string().optional(),
-  forwards: z.array(z.string()),
-  serves: z.array(z.string()),
-  isVerbose: z.boolean(),
+export const engineConfigShape: Shape<EngineConfig> = objectOf({
+  context: text,
+  socketPath: text,
+  stateDir: text,
+  logPath: optional(text),
+  controlUrl: text,
+  authKey: optional(text),
+  hostname: optional(text),
+  tlsCa: optional(text),
+  udpPort: optional(integerOf(0, 65_535)),
+  isUdpEnabled: optional(flag),
+  proxy: text,
+  proxyUser: optional(text),
+  proxyToken: optional(text),
+  forwards: listOf(text),
+  serves: listOf(text),
+  isVerbose: flag,
 });
 
-export const startReportSchema: z.ZodType<StartReport> = z.discriminatedUnion('ok', [
-  z.object({ ok: z.literal(true), pid: z.number() }),
-  z.object({ ok: z.literal(false), code: z.string(), message: z.string() }),
-]);
+export const startReportShape: Shape<StartReport> = taggedBy<StartReport>('ok', {
+  true: objectOf({ ok: oneOf([true]), pid: number }),
+  false: objectOf({ ok: oneOf([false]), code: text, message: text }),
+});

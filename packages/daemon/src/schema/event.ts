@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { type LogRecord, logRecordSchema } from './reply.ts';
+import { type LogRecord, logRecordShape } from './reply.ts';
+import { listOf, number, objectOf, oneOf, optional, type Shape, taggedBy, text } from './shape.ts';
 import { STATE_NAMES, type StateName } from './status.ts';
 
 /** A change of state; only the fields of the new state are present. */
@@ -28,17 +28,17 @@ export interface LogEvent {
 /** What a subscriber receives, one a line; the current state comes first. Blank lines between them mean nothing. */
 export type ControlEvent = StateEvent | LogEvent;
 
-export const eventSchema: z.ZodType<ControlEvent> = z.discriminatedUnion('event', [
-  z.object({
-    event: z.literal('state'),
-    state: z.enum(STATE_NAMES),
-    auth_url: z.string().optional(),
-    addresses: z.array(z.string()).optional(),
-    peer_count: z.number().optional(),
-    derp_home: z.number().optional(),
-    attempt: z.number().optional(),
-    message: z.string().optional(),
-    code: z.string().optional(),
+export const eventShape: Shape<ControlEvent> = taggedBy<ControlEvent>('event', {
+  state: objectOf<StateEvent>({
+    event: oneOf(['state']),
+    state: oneOf(STATE_NAMES),
+    auth_url: optional(text),
+    addresses: optional(listOf(text)),
+    peer_count: optional(number),
+    derp_home: optional(number),
+    attempt: optional(number),
+    message: optional(text),
+    code: optional(text),
   }),
-  z.object({ event: z.literal('log'), line: logRecordSchema }),
-]);
+  log: objectOf<LogEvent>({ event: oneOf(['log']), line: logRecordShape }),
+});

@@ -1,5 +1,18 @@
-import { z } from 'zod';
-import { type PeerInfo, peerSchema, type StatusInfo, statusSchema } from './status.ts';
+import {
+  anything,
+  either,
+  flag,
+  listOf,
+  number,
+  objectOf,
+  oneOf,
+  optional,
+  recordOf,
+  type Shape,
+  taggedBy,
+  text,
+} from './shape.ts';
+import { type PeerInfo, pathShape, peerShape, type StatusInfo, statusShape } from './status.ts';
 
 /** What every failed request gets. `code` is stable (docs/guide/errors.md). */
 export interface FailureReply {
@@ -59,48 +72,38 @@ export interface ReplyBodies {
   readonly version: { readonly version: string; readonly node: string };
 }
 
-const failure = z.object({
-  ok: z.literal(false),
-  message: z.string(),
-  code: z.string(),
-  id: z.union([z.string(), z.number()]).optional(),
-  pid: z.number().optional(),
-  retry_after_ms: z.number().optional(),
+const idShape = optional(either(text, number));
+
+const failureShape: Shape<FailureReply> = objectOf({
+  ok: oneOf([false]),
+  message: text,
+  code: text,
+  id: idShape,
+  pid: optional(number),
+  retry_after_ms: optional(number),
 });
 
-const success = z.object({
-  ok: z.literal(true),
-  message: z.string(),
-  pid: z.number(),
-  id: z.union([z.string(), z.number()]).optional(),
+const successShape: Shape<SuccessReply> = objectOf({ ok: oneOf([true]), message: text, pid: number, id: idShape });
+
+export const replyHeadShape: Shape<ReplyHead> = taggedBy<ReplyHead>('ok', { false: failureShape, true: successShape });
+
+export const logRecordShape: Shape<LogRecord> = objectOf({
+  time: text,
+  level: oneOf(['debug', 'info', 'warn', 'error']),
+  message: text,
+  fields: optional(recordOf(either(text, either(number, flag)))),
 });
 
-export const replyHeadSchema: z.ZodType<ReplyHead> = z.discriminatedUnion('ok', [failure, success]);
-
-export const logRecordSchema: z.ZodType<LogRecord> = z.object({
-  time: z.string(),
-  level: z.enum(['debug', 'info', 'warn', 'error']),
-  message: z.string(),
-  fields: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
-});
-
-const pathSchema = z.object({ kind: z.enum(['direct', 'relay', 'none']), address: z.string().optional() });
-
-export const replyBodySchemas: { readonly [A in keyof ReplyBodies]: z.ZodType<ReplyBodies[A]> } = {
-  status: statusSchema,
-  peers: z.object({ peers: z.array(peerSchema) }),
-  routes: z.object({
-    routes: z.array(
-      z.object({
-        prefix: z.string(),
-        peer: z.string(),
-        kind: z.enum(['address', 'subnet', 'exit']),
-        online: z.boolean(),
-      }),
+export const replyBodyShapes: { readonly [A in keyof ReplyBodies]: Shape<ReplyBodies[A]> } = {
+  status: statusShape,
+  peers: objectOf({ peers: listOf(peerShape) }),
+  routes: objectOf({
+    routes: listOf(
+      objectOf<RouteInfo>({ prefix: text, peer: text, kind: oneOf(['address', 'subnet', 'exit']), online: flag }),
     ),
   }),
-  ping: z.object({ peer: z.string(), address: z.string(), roundTripMs: z.number(), path: pathSchema }),
-  recent_connections: z.object({ connections: z.array(z.record(z.string(), z.unknown())) }),
-  logs: z.object({ lines: z.array(logRecordSchema) }),
-  version: z.object({ version: z.string(), node: z.string() }),
+  ping: objectOf({ peer: text, address: text, roundTripMs: number, path: pathShape }),
+  recent_connections: objectOf({ connections: listOf(recordOf(anything)) }),
+  logs: objectOf({ lines: listOf(logRecordShape) }),
+  version: objectOf({ version: text, node: text }),
 };

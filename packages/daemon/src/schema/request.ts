@@ -5,7 +5,19 @@
  *   {"recent_connections":{"max":20}}  "status"     the action as the only key, or as a bare string
  */
 
-import { z } from 'zod';
+import {
+  either,
+  type FieldShapes,
+  integerOf,
+  listOf,
+  number,
+  objectOf,
+  oneOf,
+  optional,
+  type Shape,
+  textLike,
+  textOf,
+} from './shape.ts';
 
 /** Longest request line without its newline. */
 export const REQUEST_BYTES_MAX = 131_072;
@@ -40,51 +52,40 @@ export type RequestResult =
   | { readonly kind: 'ok'; readonly request: ControlRequest }
   | { readonly kind: 'bad'; readonly code: 'ipc/bad-request' | 'ipc/unknown-action'; readonly message: string };
 
-const common = {
-  id: z.union([z.string().max(128), z.number()]).optional(),
-  team: z
-    .string()
-    .regex(/^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9])?$/)
-    .optional(),
-  reason: z.string().max(256).optional(),
-  request_ts: z.number().optional(),
+const common: FieldShapes<Common> = {
+  id: optional(either(textOf(0, 128), number)),
+  team: optional(
+    textLike(/^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9])?$/, 'a name of letters, digits, "-" and "_"'),
+  ),
+  reason: optional(textOf(0, 256)),
+  request_ts: optional(number),
 };
 
-const plain = <A extends string>(action: A) => z.object({ action: z.literal(action), ...common });
-
-const requestSchema: z.ZodType<ControlRequest> = z.discriminatedUnion('action', [
-  plain('status'),
-  plain('peers'),
-  plain('routes'),
-  plain('version'),
-  plain('reconnect'),
-  plain('stop'),
-  plain('ping').extend({
-    peer: z.string().min(1).max(253),
-    timeout_ms: z.number().int().min(100).max(9000).optional(),
+const SHAPES: { readonly [A in ControlAction]: Shape<ControlRequest> } = {
+  status: objectOf({ action: oneOf(['status']), ...common }),
+  peers: objectOf({ action: oneOf(['peers']), ...common }),
+  routes: objectOf({ action: oneOf(['routes']), ...common }),
+  version: objectOf({ action: oneOf(['version']), ...common }),
+  reconnect: objectOf({ action: oneOf(['reconnect']), ...common }),
+  stop: objectOf({ action: oneOf(['stop']), ...common }),
+  ping: objectOf({
+    action: oneOf(['ping']),
+    peer: textOf(1, 253),
+    timeout_ms: optional(integerOf(100, 9000)),
+    ...common,
   }),
-  plain('recent_connections').extend({ max: z.number().int().min(1).max(RECENT_CONNECTION_COUNT_MAX).optional() }),
-  plain('logs').extend({ max: z.number().int().min(1).max(LOG_LINE_COUNT_MAX).optional() }),
-  plain('subscribe').extend({
-    events: z
-      .array(z.enum(['state', 'log']))
-      .max(8)
-      .optional(),
+  recent_connections: objectOf({
+    action: oneOf(['recent_connections']),
+    max: optional(integerOf(1, RECENT_CONNECTION_COUNT_MAX)),
+    ...common,
   }),
-]);
-
-const ACTIONS: ReadonlySet<string> = new Set<ControlAction>([
-  'status',
-  'peers',
-  'routes',
-  'version',
-  'reconnect',
-  'stop',
-  'ping',
-  'recent_connections',
-  'logs',
-  'subscribe',
-]);
+  logs: objectOf({ action: oneOf(['logs']), max: optional(integerOf(1, LOG_LINE_COUNT_MAX)), ...common }),
+  subscribe: objectOf({
+    action: oneOf(['subscribe']),
+    events: optional(listOf(oneOf(['state', 'log']), 8)),
+    ...common,
+  }),
+};
 
 /** Checks one parsed line. Unknown fields are ignored, so that a newer client can talk to an older engine. */
 export function parseRequest(json: unknown): RequestResult {
@@ -93,15 +94,13 @@ export function parseRequest(json: unknown): RequestResult {
     return { kind: 'bad', code: 'ipc/bad-request', message: 'Expected {"action": …} or the name of an action' };
   }
   const action = fields['action'];
-  if (typeof action !== 'string' || !ACTIONS.has(action)) {
+  if (typeof action !== 'string' || !Object.hasOwn(SHAPES, action)) {
     const shown = JSON.stringify(action)?.slice(0, 64) ?? 'nothing';
     return { kind: 'bad', code: 'ipc/unknown-action', message: `Unknown action ${shown}` };
   }
-  const result = requestSchema.safeParse(fields);
-  if (result.success) return { kind: 'ok', request: result.data };
-  const issue = result.error.issues[0];
-  const where = issue?.path.join('.') || action;
-  return { kind: 'bad', code: 'ipc/bad-request', message: `Bad "${where}": ${issue?.message ?? 'invalid'}` };
+  const result = SHAPES[action as ControlAction](fields);
+  if (result.kind === 'ok') return { kind: 'ok', request: result.value };
+  return { kind: 'bad', code: 'ipc/bad-request', message: `Bad "${result.path}": expected ${result.expected}` };
 }
 
 function toActionObject(json: unknown): Readonly<Record<string, unknown>> | undefined {

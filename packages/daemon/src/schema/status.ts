@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { flag, listOf, nullable, number, objectOf, oneOf, optional, recordOf, type Shape, text } from './shape.ts';
 
 /** The states of a node, by the names every client knows. */
 export const STATE_NAMES = [
@@ -61,39 +61,45 @@ export interface StatusInfo {
   readonly counters: Readonly<Record<string, number>>;
 }
 
-export const peerSchema: z.ZodType<PeerInfo> = z.object({
-  name: z.string(),
-  dnsName: z.string(),
-  nodeKey: z.string(),
-  addresses: z.array(z.string()),
-  allowedIps: z.array(z.string()),
-  online: z.boolean(),
-  path: z.object({ kind: z.enum(['direct', 'relay', 'none']), address: z.string().optional() }),
-  rxBytes: z.number(),
-  txBytes: z.number(),
-  lastHandshakeUnixMs: z.number(),
+/** How packets reach a peer. */
+export const pathShape: Shape<PeerInfo['path']> = objectOf({
+  kind: oneOf(['direct', 'relay', 'none']),
+  address: optional(text),
 });
 
-export const statusSchema: z.ZodType<StatusInfo> = z.object({
-  state: z.enum(STATE_NAMES),
-  authUrl: z.string().optional(),
-  attempt: z.number().optional(),
-  error: z.object({ code: z.string(), message: z.string() }).optional(),
-  context: z.string(),
-  pid: z.number().optional(),
-  version: z.string(),
-  startedUnixMs: z.number(),
-  name: z.string(),
-  dnsName: z.string(),
-  nodeKey: z.string(),
-  controlUrl: z.string(),
-  addresses: z.array(z.string()),
-  peerCount: z.number(),
-  relay: z.object({ regionId: z.number(), code: z.string(), isConnected: z.boolean() }).nullable(),
-  proxy: z.string().nullable(),
-  forwards: z.array(z.string()),
-  serves: z.array(z.string()),
-  endpoints: z.array(z.string()),
-  peers: z.array(peerSchema),
-  counters: z.record(z.string(), z.number()),
+export const peerShape: Shape<PeerInfo> = objectOf({
+  name: text,
+  dnsName: text,
+  nodeKey: text,
+  addresses: listOf(text),
+  allowedIps: listOf(text),
+  online: flag,
+  path: pathShape,
+  rxBytes: number,
+  txBytes: number,
+  lastHandshakeUnixMs: number,
+});
+
+export const statusShape: Shape<StatusInfo> = objectOf({
+  state: oneOf(STATE_NAMES),
+  authUrl: optional(text),
+  attempt: optional(number),
+  error: optional(objectOf({ code: text, message: text })),
+  context: text,
+  pid: optional(number),
+  version: text,
+  startedUnixMs: number,
+  name: text,
+  dnsName: text,
+  nodeKey: text,
+  controlUrl: text,
+  addresses: listOf(text),
+  peerCount: number,
+  relay: nullable(objectOf({ regionId: number, code: text, isConnected: flag })),
+  proxy: nullable(text),
+  forwards: listOf(text),
+  serves: listOf(text),
+  endpoints: listOf(text),
+  peers: listOf(peerShape),
+  counters: recordOf(number),
 });

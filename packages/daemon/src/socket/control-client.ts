@@ -1,8 +1,14 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
-import type { ControlEvent } from '../schema/event.ts';
-import type { ReplyBodies, ReplyHead, SuccessReply } from '../schema/reply.ts';
+import { type ControlEvent, eventShape } from '../schema/event.ts';
+import {
+  type ReplyBodies,
+  type ReplyHead,
+  replyBodyShapes,
+  replyHeadShape,
+  type SuccessReply,
+} from '../schema/reply.ts';
 import type { ControlRequest } from '../schema/request.ts';
 import { LineSplitter } from './line-splitter.ts';
 import { checkSocketPath, reasonOf } from './socket-path.ts';
@@ -49,18 +55,17 @@ export class ControlClient {
     this.#socket.write(`${JSON.stringify(request)}\n`);
     const reply = await this.#nextReply(request.action);
     if (!reply.ok) throw new TailnetError(reply.code, reply.message, { cause: reply, isRetryable: isLimit(reply) });
-    return (await checkBody(request.action, reply)) as Answer<R['action']>;
+    return checkBody(request.action, reply) as Answer<R['action']>;
   }
 
   /** Turns the connection into the stream of these events; it ends when the engine does. */
   async *subscribe(events: readonly ('state' | 'log')[]): AsyncGenerator<ControlEvent, void, undefined> {
     await this.request({ action: 'subscribe', events });
-    const { eventSchema } = await import('../schema/event.ts');
     for (;;) {
       const { value, done } = await this.#lines.next();
       if (done === true) return;
-      const event = eventSchema.safeParse(value);
-      if (event.success) yield event.data; // An event of a newer engine is not for us.
+      const event = eventShape(value);
+      if (event.kind === 'ok') yield event.value; // An event of a newer engine is not for us.
     }
   }
 
@@ -78,7 +83,7 @@ export class ControlClient {
     try {
       const { value, done } = await this.#lines.next();
       if (done === true) throw new TailnetError('ipc/closed', `The engine ended before it answered "${action}"`);
-      return await parseHead(value);
+      return parseHead(value);
     } catch (error) {
       if (error instanceof TailnetError) throw error;
       throw new TailnetError('ipc/timeout', `The engine did not answer "${action}" within 10 s`, { isRetryable: true });
@@ -88,19 +93,16 @@ export class ControlClient {
   }
 }
 
-// The schemas cost 45 ms to load; while the engine works on the answer that is free.
-async function parseHead(value: unknown): Promise<ReplyHead> {
-  const { replyHeadSchema } = await import('../schema/reply.ts');
-  const head = replyHeadSchema.safeParse(value);
-  if (head.success) return { ...(value as ReplyHead), ...head.data };
+function parseHead(value: unknown): ReplyHead {
+  const head = replyHeadShape(value);
+  if (head.kind === 'ok') return { ...(value as ReplyHead), ...head.value };
   throw new TailnetError('ipc/bad-reply', 'The engine answered with something unknown');
 }
 
-async function checkBody(action: ControlRequest['action'], reply: SuccessReply): Promise<SuccessReply> {
-  const { replyBodySchemas } = await import('../schema/reply.ts');
-  if (!Object.hasOwn(replyBodySchemas, action)) return reply;
-  const body = replyBodySchemas[action as keyof ReplyBodies].safeParse(reply);
-  if (body.success) return { ...reply, ...body.data };
+function checkBody(action: ControlRequest['action'], reply: SuccessReply): SuccessReply {
+  if (!Object.hasOwn(replyBodyShapes, action)) return reply;
+  const body = replyBodyShapes[action as keyof ReplyBodies](reply);
+  if (body.kind === 'ok') return { ...reply, ...body.value };
   throw new TailnetError(
     'ipc/bad-reply',
     `The engine's answer to "${action}" is not understood; is it another version?`,

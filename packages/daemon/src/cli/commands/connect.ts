@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type DetachedProcess, startDetached } from '@heddle/host/detached-process';
 import { prepareStateDir } from '@heddle/tailnet/state/state-dir';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
-import { type EngineConfig, type StartReport, startReportSchema } from '../../schema/engine-config.ts';
+import { type EngineConfig, type StartReport, startReportShape } from '../../schema/engine-config.ts';
 import type { StateEvent } from '../../schema/event.ts';
 import { ControlClient } from '../../socket/control-client.ts';
 import { checkSocketPath, reasonOf } from '../../socket/socket-path.ts';
@@ -125,8 +125,8 @@ async function readStartReport(child: DetachedProcess, { world }: CommandContext
 
 function parseReport(text: string): StartReport {
   try {
-    const result = startReportSchema.safeParse(JSON.parse(text));
-    if (result.success) return result.data;
+    const result = startReportShape(JSON.parse(text));
+    if (result.kind === 'ok') return result.value;
   } catch {
     // Ended before it could say anything.
   }
