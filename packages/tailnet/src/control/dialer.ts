@@ -120,7 +120,9 @@ export class ControlDialer {
     request.end();
     const [response] = (await once(request, 'response', { signal })) as [http.IncomingMessage];
     this.#refuseStatus(response, 200);
-    const key = parseServerKey(await readText(response, SERVER_KEY_BYTES_MAX));
+    const text = await readText(response, SERVER_KEY_BYTES_MAX);
+    if (text === undefined) throw notCoordination(this.#host, 'the answer to /key is too long');
+    const key = parseServerKey(text);
     if (key === 'not-json') throw notCoordination(this.#host, 'it answers with something else');
     if (key !== 'unsupported') return key;
     throw new ControlError(
@@ -244,13 +246,13 @@ function closedEarly(): ControlError {
   return new ControlError('control/handshake-failed', message, { isRetryable: true });
 }
 
-async function readText(response: http.IncomingMessage, bytesMax: number): Promise<string> {
+/** Undefined for more than `bytesMax`. */
+async function readText(response: http.IncomingMessage, bytesMax: number): Promise<string | undefined> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > bytesMax)
-      throw new ControlError('control/not-a-coordination-server', 'The answer to /key is too long');
+    if (length > bytesMax) return undefined;
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
