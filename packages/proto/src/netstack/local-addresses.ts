@@ -14,10 +14,6 @@ export class LocalAddresses {
     this.#ipv6Words = toWords(addresses, 6);
   }
 
-  get list(): readonly IpAddress[] {
-    return this.#addresses;
-  }
-
   has(address: IpAddress): boolean {
     return this.#addresses.some((own) => own.text === address.text);
   }

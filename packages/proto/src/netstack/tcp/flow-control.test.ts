@@ -206,6 +206,28 @@ describe('receiving', () => {
     expect(edge).toBeLessThanOrEqual(0x400000);
   });
 
+  it('gives large buffers back after ten seconds of silence, and goes on as before', () => {
+    const peer = new RawPeer();
+    const connection = peer.establish();
+    const fill = (from: number): void => {
+      for (let sequence = from; sequence < from + 65_000; sequence += 1000) {
+        peer.send({ acknowledgment: 1, sequence, payload: new Uint8Array(1000).fill(sequence / 1000) });
+      }
+    };
+    const out = new Uint8Array(65_000);
+    fill(1);
+    expect(connection.read(out, peer.nowMs)).toBe(65_000);
+    peer.wait(9000);
+    expect(peer.stack.pollTimeout()).toBeDefined();
+    peer.wait(2000);
+    expect(peer.stack.pollTimeout()).toBeUndefined();
+    fill(65_001);
+    expect(connection.read(out, peer.nowMs)).toBe(65_000);
+    expect([out[0], out.at(-1)]).toEqual([65, 129]);
+    connection.write(text('still here'), peer.nowMs);
+    expect(payloads(peer.answers())).toEqual(['still here']);
+  });
+
   it('keeps the window small for an application that does not read', () => {
     const peer = new RawPeer();
     peer.establish();

@@ -223,6 +223,11 @@ export class Receiver {
     this.#acknowledgeAtMs = Number.POSITIVE_INFINITY;
   }
 
+  /** Gives the memory back when nothing waits to be read or completed. */
+  trim(): void {
+    if (this.readableBytes === 0 && this.#ranges.count === 0) this.ring.clear();
+  }
+
   /** The connection has ended: unread bytes stay readable unless they are discarded, everything else is given back. */
   release(isDiscarding: boolean): void {
     this.#window.release();

@@ -118,10 +118,6 @@ export class Sender {
     return this.#windowMaxBytes;
   }
 
-  get isFinQueued(): boolean {
-    return this.#fin !== 'none';
-  }
-
   get isFinAcknowledged(): boolean {
     return this.#fin === 'acknowledged';
   }
@@ -238,6 +234,11 @@ export class Sender {
     }
     if (nowMs >= this.#rtoAtMs) return this.#onRetransmissionTimeout(nowMs);
     return true;
+  }
+
+  /** Gives the memory back when nothing is queued or in flight. */
+  trim(): void {
+    if (this.queuedBytes === 0 && this.recovery.inFlight.count === 0) this.release();
   }
 
   /** Gives the memory back; queued data is lost. */

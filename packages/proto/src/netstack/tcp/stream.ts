@@ -12,6 +12,9 @@ import { advance, isAfter, isBefore } from './sequence.ts';
 
 /** RFC 5961 §7, per connection: also what ends a ping-pong of two ends that answer each other's answers. */
 const CHALLENGE_INTERVAL_MS = 500;
+/** Buffers of a connection that was busy are given back after so long without a segment. */
+const TRIM_AFTER_MS = 10_000;
+const TRIM_ABOVE_BYTES = 0x8000;
 /** An echoed timestamp that says more than this is not an echo. */
 const RTT_MS_MAX = 600_000;
 
@@ -46,10 +49,13 @@ export class Stream {
   readonly receiver: Receiver;
   readonly keepAlive: KeepAlive = new KeepAlive();
   #challengedAtMs: number = Number.NEGATIVE_INFINITY;
+  #heardAtMs: number;
+  #trimAtMs: number = Number.POSITIVE_INFINITY;
 
   /** @param first The segment that ended the handshake, for the window it carries. */
   constructor(host: StreamHost, handshake: Handshake, first: Segment, nowMs: number) {
     this.#host = host;
+    this.#heardAtMs = nowMs;
     this.#timestampOffset = handshake.timestampOffset;
     this.#hasTimestamps = handshake.hasTimestamps;
     this.#rtt = new RttEstimator();
@@ -80,7 +86,7 @@ export class Stream {
   }
 
   get deadlineMs(): number {
-    return Math.min(this.sender.deadlineMs, this.receiver.deadlineMs, this.keepAlive.deadlineMs);
+    return Math.min(this.sender.deadlineMs, this.receiver.deadlineMs, this.keepAlive.deadlineMs, this.#trimAtMs);
   }
 
   get smoothedRttMs(): number {
@@ -91,6 +97,7 @@ export class Stream {
   handleSegment(segment: Segment, nowMs: number): SegmentFate {
     const { receiver } = this;
     const isReset = (segment.flags & FLAG_RST) !== 0;
+    this.#heardAtMs = nowMs;
     this.keepAlive.noteHeard(nowMs);
     if (!isReset && !receiver.isTimestampFresh(segment, nowMs))
       return this.#refuse('tcp-old-timestamp', segment, nowMs);
@@ -125,11 +132,14 @@ export class Stream {
       return slot;
     }
     sender.settle(nowMs);
+    const hasLargeBuffers = sender.ring.capacity + receiver.ring.capacity > TRIM_ABOVE_BYTES;
+    if (hasLargeBuffers && this.#trimAtMs === Number.POSITIVE_INFINITY) this.#trimAtMs = nowMs + TRIM_AFTER_MS;
     return NOTHING_TO_SEND;
   }
 
   /** False when the peer is to be given up. */
   handleTimeout(nowMs: number): boolean {
+    if (nowMs >= this.#trimAtMs) this.#trim(nowMs);
     this.receiver.handleTimeout(nowMs);
     return this.sender.handleTimeout(nowMs) && this.keepAlive.handleTimeout(nowMs);
   }
@@ -138,6 +148,15 @@ export class Stream {
   release(isDiscarding: boolean): void {
     this.sender.release();
     this.receiver.release(isDiscarding);
+  }
+
+  /** A busy connection looks again later, and so does one whose bytes wait for their reader. */
+  #trim(nowMs: number): void {
+    const isIdle = nowMs - this.#heardAtMs >= TRIM_AFTER_MS;
+    this.#trimAtMs = isIdle ? Number.POSITIVE_INFINITY : this.#heardAtMs + TRIM_AFTER_MS;
+    if (!isIdle) return;
+    this.sender.trim();
+    this.receiver.trim();
   }
 
   #write(out: Segment, flow: Flow, isAlone: boolean, nowMs: number): number {
