@@ -52,6 +52,7 @@ export type NodeDrop =
   | 'short-packet'
   | 'arena-full'
   | 'unknown-relay-sender'
+  | 'unknown-protocol'
   | `filter-${string}`;
 
 export type NodeEvent = NetstackEvent | PathEvent;
@@ -83,6 +84,7 @@ export class Node {
   readonly #sourceOfSlot: (PathSource | undefined)[] = [];
   #routes = new PrefixTrie();
   #lastPacketAtMs = Number.NEGATIVE_INFINITY;
+  #localAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: NodeOptions) {
     const { arena, crypto, rng, unixMs, nodeKey, discoKey } = options;
@@ -175,6 +177,7 @@ export class Node {
   }
 
   pollTimeout(): Wake | undefined {
+    if (this.#local.length > 0) return { atMs: this.#localAtMs, why: 'node packet' };
     const transport = earliestWake(this.wireguard.pollTimeout(), this.path.pollTimeout());
     return earliestWake(transport, this.netstack.pollTimeout());
   }
@@ -198,7 +201,7 @@ export class Node {
         this.#takeSessionEvents(source, nowMs);
         return;
       default:
-        this.#arena.free(slot);
+        this.#drop(slot, 'unknown-protocol');
     }
   }
 
@@ -233,9 +236,7 @@ export class Node {
       return;
     }
     if (isTsmp(bytes, start, length)) {
-      // Disco keys and rejections are advice that nothing here needs.
-      const isAnswered = answerTsmpPing(this.#arena, slot);
-      if (!isAnswered || !this.#local.push(slot)) this.#arena.free(slot);
+      this.#receiveTsmp(slot, nowMs);
       return;
     }
     const isJailed = this.peers.node(peer)?.isJailed ?? true;
@@ -247,6 +248,13 @@ export class Node {
     this.netstack.handlePacket(slot, nowMs);
     const urgent = this.netstack.pollUrgentPacket(nowMs);
     if (urgent >= 0) this.#sendPacket(urgent, nowMs);
+  }
+
+  /** Takes the slot. Disco keys and rejections are advice that nothing here needs. */
+  #receiveTsmp(slot: number, nowMs: number): void {
+    this.#localAtMs = nowMs;
+    const isAnswered = answerTsmpPing(this.#arena, slot);
+    if (!isAnswered || !this.#local.push(slot)) this.#arena.free(slot);
   }
 
   /** Takes the slot: one packet of ours on its way to a peer. */

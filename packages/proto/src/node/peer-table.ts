@@ -79,6 +79,8 @@ export class PeerTable implements PeerDirectory {
     const handle = this.#byId.get(node.id) as number;
     const known = this.#nodes[handle] as NetmapNode;
     this.#nodes[handle] = node;
+    // A node that registered again may share its key with its old entry for a while, whose removal took the key along.
+    this.#byKey.set(node.key, handle);
     return { kind: 'updated', handle, node, isRestarted: hasNewDiscoKey(known, node) };
   }
 }
