@@ -41,6 +41,8 @@ type Advice = readonly [exitStatus: number, next: string];
 
 const NEW_KEY = 'make a new key on the coordination server and pass it by --auth-key-file';
 const CHECK_SERVER = 'check --login-server and that this machine reaches it';
+const REPORT = 'this is a fault of heddle: please report it with the output of heddle logs';
+const PATIENCE = 'wait and run the same command again; if it stays so, tell the administrator of the server';
 
 const BY_CODE: Readonly<Record<string, Advice>> = {
   'ipc/not-running': [EXIT.notRunning, 'start it: heddle connect'],
@@ -71,6 +73,16 @@ const BY_CODE: Readonly<Record<string, Advice>> = {
   'control/connection-lost': [EXIT.network, CHECK_SERVER],
   'control/timeout': [EXIT.network, CHECK_SERVER],
   'control/certificate': [EXIT.network, 'pass the CA of the server by --tls-ca'],
+  'control/redirected': [EXIT.network, 'pass the URL of the server itself by --login-server'],
+  'control/server-error': [EXIT.network, PATIENCE],
+  'control/rate-limited': [EXIT.network, PATIENCE],
+  'control/version-refused': [EXIT.network, 'update heddle, or the server'],
+  'control/unsupported-server': [EXIT.network, 'check --login-server, or update that server'],
+  'control/key-not-saved': [
+    EXIT.state,
+    'see why: heddle logs; then free space or check the owner of the state directory',
+  ],
+  'derp/tls-certificate': [EXIT.network, 'pass the CA of the relay by --tls-ca, or correct the relay map'],
   'state/foreign': [EXIT.state, 'choose another --state-dir or --context'],
   'state/locked': [EXIT.conflict, 'look at it: heddle status; or choose another --state-dir'],
   'state/disk-full': [EXIT.state, 'free some space and run the same command again'],
@@ -81,7 +93,10 @@ const BY_CODE: Readonly<Record<string, Advice>> = {
   'ping/timeout': [EXIT.peer, 'see whether it is online: heddle peers'],
   'tailnet/not-running': [EXIT.notRunning, 'wait for it: heddle wait'],
   'engine/died': [EXIT.failed, 'see its last lines: heddle logs'],
-  'cli/internal': [EXIT.failed, 'this is a fault of heddle: please report it with the output of heddle logs'],
+  'engine/internal': [EXIT.failed, REPORT],
+  'tailnet/internal': [EXIT.failed, REPORT],
+  'ipc/internal': [EXIT.failed, REPORT],
+  'cli/internal': [EXIT.failed, REPORT],
 };
 
 const BY_ROOM: Readonly<Record<string, Advice>> = {
@@ -96,4 +111,5 @@ const BY_ROOM: Readonly<Record<string, Advice>> = {
   forward: [EXIT.conflict, 'choose another local port with --forward'],
   serve: [EXIT.conflict, 'choose another port with --serve'],
   listen: [EXIT.conflict, 'choose another port with --serve'],
+  lab: [EXIT.conflict, 'choose another --port or --host'],
 };
