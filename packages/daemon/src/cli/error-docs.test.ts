@@ -6,26 +6,46 @@ import { describe, expect, it } from 'vitest';
 import { describeFailure } from './failure.ts';
 
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));
-const FOLDERS = ['packages/daemon/src', 'packages/tailnet/src/state'];
-const OURS = /'((?:usage|cli|connect|wait|disconnect|engine|ipc|state)\/[a-z-]+)'/g;
+/** Every string that looks like a code, in any package: a new room is to be added here. */
+const CODE =
+  /['"`]((?:usage|cli|connect|wait|disconnect|engine|serve|forward|ipc|socket|state|proxy|listen|dial|ping|tailnet|control|derp|lab)\/[a-z]+(?:-[a-z]+)*)['"`]/g;
+const THROWN = /new (?:Tailnet|Control)Error\(\s*['"`]([^'"`]+)['"`]/g;
+const ROW = /^\| `([a-z]+\/[a-z-]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$/gm;
 
-function sources(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
-    .map((name) => readFileSync(join(folder, name), 'utf8'));
+function sources(): string[] {
+  return readdirSync(join(ROOT, 'packages')).flatMap((name) => {
+    const folder = join(ROOT, 'packages', name, 'src');
+    return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'))
+      .map((path) => readFileSync(join(folder, path), 'utf8'));
+  });
 }
 
-const codes = new Set(
-  FOLDERS.flatMap((folder) => sources(join(ROOT, folder))).flatMap((text) =>
-    [...text.matchAll(OURS)].map((match) => match[1] as string),
-  ),
+const texts = sources();
+const codesBy = (pattern: RegExp): string[] =>
+  texts.flatMap((text) => [...text.matchAll(pattern)].map((match) => match[1] as string));
+const codes = [...new Set(codesBy(CODE))].sort();
+const rows = [...readFileSync(join(ROOT, 'docs/guide/errors.md'), 'utf8').matchAll(ROW)].map(
+  ([, code = '', when = '', next = '', exit = '']) => ({ code, when, next, exit }),
 );
 
 describe('every error code', () => {
-  it('is in the guide', () => {
-    const guide = readFileSync(join(ROOT, 'docs/guide/errors.md'), 'utf8');
-    expect(codes.size).toBeGreaterThan(30);
-    expect([...codes].filter((code) => !guide.includes(`| \`${code}\` |`))).toEqual([]);
+  it('of any package is in the guide, once, and the guide has no other', () => {
+    expect(codes.length).toBeGreaterThan(80);
+    expect(rows.map(({ code }) => code).sort()).toEqual(codes);
+  });
+
+  it('that is thrown is of a known room', () => {
+    expect(codesBy(THROWN).length).toBeGreaterThan(60);
+    expect(codesBy(THROWN).filter((code) => !codes.includes(code))).toEqual([]);
+  });
+
+  it('has the meaning, the next step and the exit status that the guide says', () => {
+    for (const { code, when, next, exit } of rows) {
+      expect([code, when.trim(), next.trim()]).not.toContain('');
+      if (exit !== '–')
+        expect(`${code} ${exit}`).toBe(`${code} ${describeFailure(new TailnetError(code, 'x')).exitStatus}`);
+    }
   });
 
   it('has one line, a next step and an exit status', () => {
