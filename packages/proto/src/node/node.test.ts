@@ -198,6 +198,22 @@ describe('the netmap', () => {
     expectNoLeak(world);
   });
 
+  test('sends what waited as soon as it tells a way to the peer', () => {
+    const world = createWorld(25).introduce({ isUdpEnabled: false });
+    const [a, b] = world.hosts;
+    retell(world, a, [b.describe({ homeDerp: 0, endpoints: [] })]);
+    a.node.netstack.sendEcho(
+      { remote: b.address, identifier: 1, sequence: 1, payload: new Uint8Array(8) },
+      world.nowMs,
+    );
+    world.run(100);
+    expect(a.node.counters.count('unroutable')).toBe(1);
+    retell(world, a, [b.describe()]);
+    world.run(200);
+    expect(a.events.map(({ kind }) => kind)).toContain('echo-reply');
+    expectNoLeak(world);
+  });
+
   test('frees packets that wait for a peer that it removes', () => {
     const world = createWorld(23, { loss: 1 }).introduce();
     const [a, b] = world.hosts;

@@ -24,6 +24,8 @@ import { PeerTable } from './peer-table.ts';
 export const MTU_BYTES = 1280;
 /** Packets of our own making (TSMP answers) that wait for the next drain; more are dropped. */
 const LOCAL_QUEUE_MAX = 64;
+/** First byte of a WireGuard handshake initiation. */
+const INITIATION_TYPE = 0x01;
 
 export interface NodeOptions {
   readonly arena: PacketArena;
@@ -82,6 +84,8 @@ export class Node {
   readonly #sources = new PathSources();
   // A cookie reply goes back in the slot of the message it answers, to whom it came from: its sender is not known yet.
   readonly #sourceOfSlot: (PathSource | undefined)[] = [];
+  // Peers whose handshake began before anybody knew a way to them.
+  readonly #unreached = new Set<number>();
   #routes = new PrefixTrie();
   #lastPacketAtMs = Number.NEGATIVE_INFINITY;
   #localAtMs = Number.NEGATIVE_INFINITY;
@@ -113,13 +117,15 @@ export class Node {
       if (change.kind === 'removed') {
         this.wireguard.removePeer(change.handle);
         this.path.removePeer(change.handle);
+        this.#unreached.delete(change.handle);
         continue;
       }
       const { handle, node } = change;
       const { key: nodeKey, discoKey, homeDerp } = node;
       const endpoints = node.endpoints;
       this.path.updatePeer(handle, { nodeKey, discoKey, endpoints, homeDerp }, nowMs);
-      if (change.kind === 'updated' && change.isRestarted) this.wireguard.restartSession(handle);
+      const isReachedNow = (homeDerp !== 0 || endpoints.length > 0) && this.#unreached.delete(handle);
+      if (isReachedNow || (change.kind === 'updated' && change.isRestarted)) this.wireguard.restartSession(handle);
     }
     this.#routes = this.#buildRoutes(netmap);
     this.filter.setRules(netmap.filterRules);
@@ -283,6 +289,8 @@ export class Node {
     const to = this.peers.publicKey(peer);
     const route = this.path.chooseRoute(peer, nowMs);
     if (to === undefined || (route.endpoint === undefined && route.regionId === 0)) {
+      // A peer that has just joined tells its relay a moment later: WireGuard's next try would be in five seconds.
+      if (this.#arena.bytes[this.#arena.offset[slot] as number] === INITIATION_TYPE) this.#unreached.add(peer);
       this.#drop(slot, 'unroutable');
       return false;
     }
