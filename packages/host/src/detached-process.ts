@@ -15,18 +15,13 @@ export interface DetachedOptions {
 /** A process with a session of its own that outlives its parent. */
 export interface DetachedProcess {
   readonly pid: number;
-  /**
-   * What the child wrote to descriptor 3, its report of having started, up to the first newline or its end; empty
-   * when it ended without one.
-   */
-  readonly report: Promise<string>;
+  /** What the child writes to descriptor 3, until it closes it or ends. */
+  readonly report: Readable;
   /** True after the child has ended, as long as the parent has not let go of it. */
   hasEnded(): boolean;
   /** Lets the parent end before the child. */
   release(): void;
 }
-
-const REPORT_LENGTH_MAX = 16_384;
 
 /**
  * Starts a process without a terminal: own session, working directory `/`, descriptor 3 a pipe for its report.
@@ -47,7 +42,7 @@ export async function startDetached(options: DetachedOptions): Promise<DetachedP
     closeSync(log);
   }
   await waitForSpawn(child);
-  const report = readReport(child.stdio[3] as Readable);
+  const report = child.stdio[3] as Readable;
   child.stdin?.on('error', () => {}); // The child ended before it read: its report or its log says why.
   child.stdin?.end(options.input);
   return {
@@ -56,7 +51,7 @@ export async function startDetached(options: DetachedOptions): Promise<DetachedP
     hasEnded: () => child.exitCode !== null || child.signalCode !== null,
     release: () => {
       child.unref();
-      (child.stdio[3] as Readable).destroy();
+      report.destroy();
       child.stdin?.destroy();
     },
   };
@@ -66,20 +61,6 @@ function waitForSpawn(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     child.once('spawn', resolve);
     child.once('error', reject);
-  });
-}
-
-function readReport(stream: Readable): Promise<string> {
-  return new Promise((resolve) => {
-    let text = '';
-    const finish = (): void => resolve(text.split('\n', 1)[0] ?? '');
-    stream.setEncoding('utf8');
-    stream.on('data', (chunk: string) => {
-      if (text.length < REPORT_LENGTH_MAX) text += chunk;
-      if (text.includes('\n')) finish();
-    });
-    stream.on('error', finish);
-    stream.on('close', finish);
   });
 }
 

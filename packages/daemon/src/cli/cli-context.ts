@@ -1,4 +1,4 @@
-import type { EngineParts } from '../engine/engine-process.ts';
+import type { EngineParts } from '../engine/services.ts';
 import type { Target } from './target.ts';
 import type { Terminal } from './terminal.ts';
 

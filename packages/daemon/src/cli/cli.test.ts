@@ -40,10 +40,10 @@ async function startEngine(): Promise<void> {
       unixMs: () => nowUnixMs,
       writeLog: () => {},
       onSocket: () => {},
-      onStarted: resolve,
+      onStarted: () => resolve(),
       onState: () => {},
       signal: stop.signal,
-      lingerMs: 0,
+      lingerMs: () => 0,
     });
     engine.catch(reject);
   });

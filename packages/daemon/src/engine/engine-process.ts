@@ -1,65 +1,63 @@
 /**
- * The process behind `heddle __vpn-daemon`: configuration in by standard input, one report out by a descriptor, then
+ * The process behind `heddle __vpn-daemon`: configuration in by standard input, its start told by a descriptor, then
  * the engine until a signal or a `stop` ends it. The socket file is removed on every way out but SIGKILL; the next
  * engine recognises what that leaves behind.
  */
 
 import { Buffer } from 'node:buffer';
-import { closeSync, unlinkSync, writeSync } from 'node:fs';
+import { readSync, unlinkSync } from 'node:fs';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
-import { CONFIG_BYTES_MAX, type EngineConfig, engineConfigShape, type StartReport } from '../schema/engine-config.ts';
+import { CONFIG_BYTES_MAX, type EngineConfig, engineConfigShape } from '../schema/engine-config.ts';
 import type { LogRecord } from '../schema/reply.ts';
+import { describeState } from './describe.ts';
 import { createLogFile } from './log-file.ts';
 import { type EngineOutcome, runEngine } from './run-engine.ts';
-import type { NodeFactory, ProxyServices } from './services.ts';
-
-/** The parts of an engine that are heavy to load. */
-export interface EngineParts {
-  readonly createNode: NodeFactory;
-  readonly services: ProxyServices;
-}
+import type { EngineParts } from './services.ts';
+import { StartReporter } from './start-reporter.ts';
 
 export interface EngineProcessOptions {
-  readonly loadParts: () => Promise<EngineParts>;
+  /** On their way already: loading them takes longest. */
+  readonly parts: Promise<EngineParts>;
   readonly version: string;
   /** Descriptor of the pipe that waits for the start report; undefined when nobody waits. */
   readonly reportFd: number | undefined;
 }
 
-/** Longer than `connect` needs to subscribe to an engine whose node failed at once. */
+/** How long a failed engine that nobody has heard of answers at its socket. */
 const LINGER_MS = 5000;
 
 /** Runs the engine and resolves with the exit status: 0 after a stop, 1 after a failure. */
 export async function runEngineProcess(options: EngineProcessOptions): Promise<number> {
-  let isReported = false;
-  const report = (outcome: StartReport): void => {
-    if (isReported || options.reportFd === undefined) return;
-    isReported = true;
-    sendReport(options.reportFd, outcome);
-  };
+  options.parts.catch(() => {}); // Heard of below.
+  const reporter = new StartReporter(options.reportFd);
   try {
-    const config = await readConfig();
-    const outcome = await runConfigured(config, options, () => report({ ok: true, pid: process.pid }));
+    const outcome = await runConfigured(readConfig(), options, reporter);
     return outcome.kind === 'stopped' ? 0 : 1;
   } catch (error) {
     const code = error instanceof TailnetError ? error.code : 'engine/internal';
     const message = error instanceof Error ? error.message : String(error);
-    report({ ok: false, code, message });
+    reporter.start({ ok: false, code, message });
     process.stderr.write(
       `${JSON.stringify({ time: new Date().toISOString(), level: 'error', message, fields: { code } })}\n`,
     );
     return 1;
+  } finally {
+    await reporter.end();
   }
 }
 
 async function runConfigured(
   config: EngineConfig,
   options: EngineProcessOptions,
-  onStarted: () => void,
+  reporter: StartReporter,
 ): Promise<EngineOutcome> {
-  const writeLog = config.logPath === undefined ? writeToStdout : createLogFile(1, config.logPath);
+  const writeRecord = config.logPath === undefined ? writeToStdout : createLogFile(1, config.logPath);
+  const writeLog = (record: LogRecord): void => {
+    if (record.level === 'warn' || record.level === 'error') reporter.tell({ event: 'log', line: record });
+    writeRecord(record);
+  };
   const socket = createSocketGuard();
-  const { createNode, services } = await options.loadParts();
+  const { createNode, services } = await options.parts;
   return runEngine({
     config,
     createNode,
@@ -68,10 +66,13 @@ async function runConfigured(
     unixMs: () => Date.now(),
     writeLog,
     onSocket: socket.set,
-    onStarted,
-    onState: () => {},
+    onStarted: (state) => {
+      reporter.start({ ok: true, pid: process.pid });
+      reporter.tell(describeState(state));
+    },
+    onState: (state) => reporter.tell(describeState(state)),
     signal: installSignals(writeLog),
-    lingerMs: LINGER_MS,
+    lingerMs: () => (reporter.isHeard ? 0 : LINGER_MS),
   });
 }
 
@@ -112,15 +113,19 @@ export function installSignals(writeLog: (record: LogRecord) => void): AbortSign
   return abort.signal;
 }
 
-async function readConfig(): Promise<EngineConfig> {
-  const chunks: Buffer[] = [];
+// Read at one go: whoever starts an engine writes the line at once, and a stream takes longer to make than to read.
+function readConfig(): EngineConfig {
+  const bytes = Buffer.alloc(CONFIG_BYTES_MAX + 1);
   let length = 0;
-  for await (const chunk of process.stdin) {
-    chunks.push(chunk as Buffer);
-    length += (chunk as Buffer).length;
+  for (;;) {
+    const count = readSync(0, bytes, length, bytes.length - length, null);
+    if (count === 0) break;
+    length += count;
     if (length > CONFIG_BYTES_MAX) throw new TailnetError('engine/bad-config', 'The configuration is too long');
   }
-  return parseConfig(Buffer.concat(chunks).toString('utf8'));
+  const text = bytes.toString('utf8', 0, length);
+  bytes.fill(0, 0, length);
+  return parseConfig(text);
 }
 
 // The message names fields, never values: the line holds the auth key.
@@ -134,13 +139,4 @@ function parseConfig(text: string): EngineConfig {
   const result = engineConfigShape(json);
   if (result.kind === 'ok') return result.value;
   throw new TailnetError('engine/bad-config', `The configuration on standard input has a bad "${result.path}"`);
-}
-
-function sendReport(fd: number, report: StartReport): void {
-  try {
-    writeSync(fd, `${JSON.stringify(report)}\n`);
-    closeSync(fd);
-  } catch {
-    // Whoever waited has gone.
-  }
 }

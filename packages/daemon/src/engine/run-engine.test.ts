@@ -37,10 +37,10 @@ async function run(change: Partial<EngineConfig> = {}, lingerMs = 60_000): Promi
       unixMs: () => 0,
       writeLog: () => {},
       onSocket: (path) => sockets.push(path),
-      onStarted: resolve,
+      onStarted: () => resolve(),
       onState: () => {},
       signal: abort.signal,
-      lingerMs,
+      lingerMs: () => lingerMs,
     });
     outcome.catch(reject);
   });

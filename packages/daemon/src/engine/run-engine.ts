@@ -15,13 +15,13 @@ export interface RunOptions {
   readonly writeLog: (record: LogRecord) => void;
   /** Called once the socket file is ours, and once it is gone again. */
   readonly onSocket: (path: string | undefined) => void;
-  /** Called once the engine answers and its node is starting. */
-  readonly onStarted: () => void;
+  /** Called once the engine answers and its node is starting, with the state it has come to. */
+  readonly onStarted: (state: TailnetState) => void;
   readonly onState: (state: TailnetState) => void;
   /** Ends the engine in good order. */
   readonly signal: AbortSignal;
-  /** How long an engine that never came to run stays to be asked why. */
-  readonly lingerMs: number;
+  /** How long an engine that never came to run stays to be asked why; asked when it has failed. */
+  readonly lingerMs: () => number;
 }
 
 export type EngineOutcome =
@@ -57,7 +57,7 @@ export async function runEngine(options: RunOptions): Promise<EngineOutcome> {
     engine.onState((state) => end.noteState(state));
     engine.onState(options.onState);
     await engine.start();
-    options.onStarted();
+    options.onStarted(engine.state);
     return await end.outcome;
   } finally {
     await engine.stop();
@@ -69,13 +69,13 @@ export async function runEngine(options: RunOptions): Promise<EngineOutcome> {
 /** Decides when an engine is over: asked to stop, or failed before it ran and somebody has been told. */
 class EndOfEngine {
   readonly outcome: Promise<EngineOutcome>;
-  readonly #lingerMs: number;
+  readonly #lingerMs: () => number;
   #resolve: (outcome: EngineOutcome) => void = () => {};
   #hasRun = false;
   #hasSubscriber = false;
   #failure: EngineOutcome | undefined;
 
-  constructor(signal: AbortSignal, lingerMs: number) {
+  constructor(signal: AbortSignal, lingerMs: () => number) {
     this.#lingerMs = lingerMs;
     this.outcome = new Promise((resolve) => {
       this.#resolve = resolve;
@@ -94,7 +94,7 @@ class EndOfEngine {
     if (state.kind !== 'error' || this.#hasRun) return;
     const failure: EngineOutcome = { kind: 'failed', code: state.code, message: state.message };
     this.#failure = failure;
-    setTimeout(() => this.finish(failure), this.#hasSubscriber ? 0 : this.#lingerMs).unref();
+    setTimeout(() => this.finish(failure), this.#hasSubscriber ? 0 : this.#lingerMs()).unref();
   }
 
   noteSubscriber(state: TailnetState): void {

@@ -38,3 +38,9 @@ export interface ProxyServices {
   /** Needs a running node. */
   startServe(node: TailnetNode, spec: ServeSpec, log: (line: LogLine) => void): Promise<RunningRelay> | RunningRelay;
 }
+
+/** What is heavy to load: the whole tailnet. */
+export interface EngineParts {
+  readonly createNode: NodeFactory;
+  readonly services: ProxyServices;
+}

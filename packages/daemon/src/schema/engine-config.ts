@@ -25,7 +25,7 @@ export interface EngineConfig {
   readonly isVerbose: boolean;
 }
 
-/** The engine's first words, on descriptor 3: one JSON line. */
+/** The engine's first line on descriptor 3. The events of its way to `running` follow if `ok`, see `event.ts`. */
 export type StartReport =
   | { readonly ok: true; readonly pid: number }
   | { readonly ok: false; readonly code: string; readonly message: string };

@@ -10,7 +10,7 @@ import {
   type SuccessReply,
 } from '../schema/reply.ts';
 import type { ControlRequest } from '../schema/request.ts';
-import { LineSplitter } from './line-splitter.ts';
+import { readJsonLines } from './json-lines.ts';
 import { checkSocketPath, reasonOf } from './socket-path.ts';
 
 const CONNECT_TIMEOUT_MS = 5000;
@@ -29,7 +29,7 @@ export class ControlClient {
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    this.#lines = readLines(socket);
+    this.#lines = readJsonLines(socket, REPLY_BYTES_MAX);
   }
 
   /** @throws {TailnetError} `ipc/not-running`, `ipc/forbidden`, `ipc/timeout`, `ipc/path-too-long`. */
@@ -111,18 +111,6 @@ function checkBody(action: ControlRequest['action'], reply: SuccessReply): Succe
 
 function isLimit(reply: ReplyHead): boolean {
   return !reply.ok && (reply.code === 'ipc/rate-limited' || reply.code === 'ipc/too-many-connections');
-}
-
-async function* readLines(socket: Socket): AsyncGenerator<unknown, void, undefined> {
-  const splitter = new LineSplitter(REPLY_BYTES_MAX);
-  try {
-    for await (const chunk of socket as AsyncIterable<Uint8Array>) {
-      for (const line of splitter.push(chunk)) if (line.kind === 'line') yield JSON.parse(line.text);
-    }
-  } catch (error) {
-    const reason = reasonOf(error);
-    if (reason !== 'ECONNRESET' && reason !== 'EPIPE' && reason !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
-  }
 }
 
 function toConnectError(error: unknown, path: string, isTimeout: boolean): TailnetError {

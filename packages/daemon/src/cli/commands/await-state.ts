@@ -1,10 +1,12 @@
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
-import type { StateEvent } from '../../schema/event.ts';
+import type { ControlEvent, StateEvent } from '../../schema/event.ts';
 import type { LogRecord } from '../../schema/reply.ts';
-import { ControlClient } from '../../socket/control-client.ts';
 
 export interface AwaitStateOptions {
-  readonly socketPath: string;
+  /** Where the engine tells of itself: states, and warnings of its log. */
+  readonly events: AsyncIterable<ControlEvent>;
+  /** Ends the events, from this side. Called in any case. */
+  readonly close: () => void;
   /** Undefined waits for ever. */
   readonly timeoutMs: number | undefined;
   /** True stops the clock while a person has to log in. */
@@ -16,14 +18,13 @@ export interface AwaitStateOptions {
 }
 
 /**
- * Follows an engine by `subscribe` until it runs. The last warning of its log explains a time-out.
- * @throws {TailnetError} the failure of the node, the time-out code, `cli/interrupted`, `ipc/*`.
+ * Follows an engine until it runs. The last warning of its log explains a time-out.
+ * @throws {TailnetError} the failure of the node, the time-out code, `cli/interrupted`, those of the events.
  */
 export async function awaitRunning(options: AwaitStateOptions): Promise<StateEvent> {
-  const client = await ControlClient.connect(options.socketPath);
-  const watch = new Watch(client, options);
+  const watch = new Watch(options);
   try {
-    for await (const event of client.subscribe(['log', 'state'])) {
+    for await (const event of options.events) {
       if (event.event === 'log') watch.noteLine(event.line);
       else if (watch.noteState(event)) return event;
     }
@@ -31,14 +32,13 @@ export async function awaitRunning(options: AwaitStateOptions): Promise<StateEve
     throw watch.reason ?? error;
   } finally {
     watch.stop();
-    client.close();
+    options.close();
   }
   throw watch.reason ?? new TailnetError('ipc/closed', 'The engine ended while it was waited for');
 }
 
 /** What may end the wait before the state does. */
 class Watch {
-  readonly #client: ControlClient;
   readonly #options: AwaitStateOptions;
   readonly #handleInterrupt: () => void;
   #timer: NodeJS.Timeout | undefined;
@@ -47,8 +47,7 @@ class Watch {
   /** Why the connection was closed from this side. */
   reason: TailnetError | undefined;
 
-  constructor(client: ControlClient, options: AwaitStateOptions) {
-    this.#client = client;
+  constructor(options: AwaitStateOptions) {
     this.#options = options;
     this.#handleInterrupt = () => this.#end(new TailnetError('cli/interrupted', 'Interrupted'));
     if (options.interrupt.aborted) this.#handleInterrupt();
@@ -83,7 +82,7 @@ class Watch {
 
   #end(reason: TailnetError): void {
     this.reason ??= reason;
-    this.#client.close();
+    this.#options.close();
   }
 
   // The code of the warning is more use to a script than "it took too long".

@@ -3,23 +3,25 @@
  * not come to run, or ctrl-C ends the wait, what was started is stopped again.
  */
 
-import { readFileSync, statSync } from 'node:fs';
+import { lstatSync, readFileSync, statSync } from 'node:fs';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DetachedProcess, startDetached } from '@heddle/host/detached-process';
 import { prepareStateDir } from '@heddle/tailnet/state/state-dir';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { type EngineConfig, type StartReport, startReportShape } from '../../schema/engine-config.ts';
-import type { StateEvent } from '../../schema/event.ts';
-import { ControlClient } from '../../socket/control-client.ts';
+import { type ControlEvent, eventShape, type StateEvent } from '../../schema/event.ts';
+import { readJsonLines } from '../../socket/json-lines.ts';
 import { checkSocketPath, reasonOf } from '../../socket/socket-path.ts';
 import type { CommandContext } from '../cli-context.ts';
 import { Progress, printable, writeJson } from '../terminal.ts';
 import { awaitRunning } from './await-state.ts';
 import { buildConfig, type ConnectOptions } from './connect-config.ts';
-import { stopEngine } from './disconnect.ts';
+import { formatConnected } from './format-connected.ts';
 
 const CONNECT_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 8000;
+const REPORT_LINE_BYTES_MAX = 65_536;
 /** Its socket closes a moment before a process is known to have ended. */
 const DEATH_NOTICE_MS = 500;
 const POLL_MS = 20;
@@ -49,30 +51,18 @@ export async function connect(options: ConnectOptions, context: CommandContext):
   }
 }
 
-/** The line that says it worked. */
-export function formatConnected(event: StateEvent): string {
-  const count = event.peer_count ?? 0;
-  return `Connected (${(event.addresses ?? []).join(', ')}) — ${count} ${count === 1 ? 'peer' : 'peers'} visible`;
+// Anything at that path is worth a question; it is loaded only then.
+async function refuseSecond(context: CommandContext): Promise<void> {
+  if (isAbsent(context.target.socketPath)) return;
+  const { stopFailedEngine } = await import('./stop-failed-engine.ts');
+  await stopFailedEngine(context.target, STOP_TIMEOUT_MS);
 }
 
-// The engine itself refuses to be the second one; asking first saves a process and makes room for one that has failed.
-async function refuseSecond({ target }: CommandContext): Promise<void> {
-  let client: ControlClient;
+function isAbsent(path: string): boolean {
   try {
-    client = await ControlClient.connect(target.socketPath);
-  } catch (error) {
-    if (error instanceof TailnetError && error.code === 'ipc/not-running') return;
-    throw error;
-  }
-  try {
-    const status = await client.request({ action: 'status' });
-    if (status.state !== 'error') {
-      const message = `An engine is already running for "${target.context}" (process ${status.pid}, ${status.state})`;
-      throw new TailnetError('ipc/already-running', message);
-    }
-    await stopEngine(client, target, STOP_TIMEOUT_MS);
-  } finally {
-    client.close();
+    return lstatSync(path, { throwIfNoEntry: false }) === undefined;
+  } catch {
+    return false;
   }
 }
 
@@ -94,13 +84,13 @@ async function startEngine(config: EngineConfig, { world, target }: CommandConte
 }
 
 async function waitForEngine(child: DetachedProcess, context: CommandContext): Promise<StateEvent> {
-  const { world, target, terminal } = context;
+  const { world, terminal } = context;
   const progress = new Progress(terminal);
   progress.show('starting');
   try {
-    await readStartReport(child, context);
     return await awaitRunning({
-      socketPath: target.socketPath,
+      events: readReport(child.report),
+      close: () => child.report.destroy(),
       timeoutMs: context.timeoutMs ?? CONNECT_TIMEOUT_MS,
       isLoginUntimed: context.timeoutMs === undefined,
       interrupt: world.interrupt,
@@ -112,24 +102,20 @@ async function waitForEngine(child: DetachedProcess, context: CommandContext): P
   }
 }
 
-async function readStartReport(child: DetachedProcess, { world }: CommandContext): Promise<void> {
-  const interrupted = new Promise<never>((_, reject) => {
-    const fail = (): void => reject(new TailnetError('cli/interrupted', 'Interrupted'));
-    if (world.interrupt.aborted) fail();
-    world.interrupt.addEventListener('abort', fail, { once: true });
-  });
-  const text = await Promise.race([child.report, interrupted]);
-  const report = parseReport(text);
-  if (!report.ok) throw new TailnetError(report.code, report.message);
+/** @throws {TailnetError} the reason an engine could not start, `engine/died` when it ended without a word. */
+async function* readReport(report: Readable): AsyncGenerator<ControlEvent, void, undefined> {
+  const lines = readJsonLines(report, REPORT_LINE_BYTES_MAX);
+  const start = toStartReport((await lines.next()).value);
+  if (!start.ok) throw new TailnetError(start.code, start.message);
+  for await (const line of lines) {
+    const event = eventShape(line);
+    if (event.kind === 'ok') yield event.value;
+  }
 }
 
-function parseReport(text: string): StartReport {
-  try {
-    const result = startReportShape(JSON.parse(text));
-    if (result.kind === 'ok') return result.value;
-  } catch {
-    // Ended before it could say anything.
-  }
+function toStartReport(line: unknown): StartReport {
+  const result = startReportShape(line);
+  if (result.kind === 'ok') return result.value;
   return { ok: false, code: 'engine/died', message: 'The engine ended before it had started' };
 }
 

@@ -6,7 +6,7 @@ import { runEngine } from '../../engine/run-engine.ts';
 import type { EngineConfig } from '../../schema/engine-config.ts';
 import type { CommandContext } from '../cli-context.ts';
 import { printable } from '../terminal.ts';
-import { formatConnected } from './connect.ts';
+import { formatConnected } from './format-connected.ts';
 import { formatLogRecord } from './logs.ts';
 
 /** `heddle connect --foreground`: the engine in this process, its log on standard error, until ctrl-C. */
@@ -25,7 +25,7 @@ export async function runForeground(config: EngineConfig, context: CommandContex
     onStarted: () => {},
     onState: (state) => printState(state, context),
     signal: world.interrupt,
-    lingerMs: 0,
+    lingerMs: () => 0,
   });
   if (outcome.kind === 'failed') throw new TailnetError(outcome.code, outcome.message);
 }

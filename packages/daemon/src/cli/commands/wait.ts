@@ -1,14 +1,17 @@
+import { ControlClient } from '../../socket/control-client.ts';
 import type { CommandContext } from '../cli-context.ts';
 import { Progress, writeJson } from '../terminal.ts';
 import { awaitRunning } from './await-state.ts';
-import { formatConnected } from './connect.ts';
+import { formatConnected } from './format-connected.ts';
 
 /** `heddle wait`: returns when the engine runs; never polls. */
 export async function wait({ target, terminal, world, timeoutMs }: CommandContext): Promise<void> {
   const progress = new Progress(terminal);
+  const client = await ControlClient.connect(target.socketPath);
   try {
     const event = await awaitRunning({
-      socketPath: target.socketPath,
+      events: client.subscribe(['log', 'state']),
+      close: () => client.close(),
       timeoutMs,
       isLoginUntimed: false,
       interrupt: world.interrupt,

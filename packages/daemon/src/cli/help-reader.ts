@@ -1,0 +1,61 @@
+/** Reads any command line with commander, made from the table of commands: help, short options, words for mistakes. */
+
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import type { CliWorld } from './cli-context.ts';
+import { EXIT } from './failure.ts';
+import { COMMON_OPTIONS, type OptionSpec, type OptionValues, VERBS, type VerbSpec } from './verbs.ts';
+
+/** Called for the command of a line that was understood. */
+export type RunVerb = (verb: VerbSpec, options: OptionValues, argument: string) => Promise<void>;
+
+/**
+ * Resolves with the exit status of the reading itself: 2 for what cannot be understood, which has been explained.
+ * Rejects with what `run` rejects with.
+ */
+export async function readWithHelp(args: readonly string[], world: CliWorld, run: RunVerb): Promise<number> {
+  const program = new Command('heddle')
+    .description('Join tailnets from one program')
+    .version(world.version, '-V, --version')
+    .exitOverride()
+    .configureOutput({ writeOut: world.out, writeErr: world.err })
+    .showHelpAfterError('(heddle help lists the commands)');
+  for (const verb of VERBS) {
+    addVerb(program, verb, world, run);
+    if (verb.name !== 'status') continue;
+    const vpn = program.command('vpn').description('the same commands under their older name').exitOverride();
+    addVerb(vpn, verb, world, run);
+  }
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  }
+}
+
+function addVerb(parent: Command, verb: VerbSpec, world: CliWorld, run: RunVerb): void {
+  const command = parent
+    .command(verb.name)
+    .description(verb.description)
+    .exitOverride()
+    .configureOutput({ writeOut: world.out, writeErr: world.err });
+  if (verb.argument !== undefined) command.argument(verb.argument.name, verb.argument.description);
+  for (const spec of [...COMMON_OPTIONS, ...verb.options]) addOption(command, spec);
+  command.action(() => run(verb, command.opts(), command.args[0] ?? ''));
+}
+
+function addOption(command: Command, { flags, description, parse, default: value }: OptionSpec): void {
+  if (parse === undefined) command.option(flags, description, value as string | boolean | undefined);
+  else command.option(flags, description, explaining(parse), value);
+}
+
+function explaining(parse: NonNullable<OptionSpec['parse']>): (text: string, previous: unknown) => unknown {
+  return (text, previous) => {
+    try {
+      return parse(text, previous);
+    } catch (error) {
+      throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+    }
+  };
+}
