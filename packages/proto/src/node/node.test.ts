@@ -214,6 +214,21 @@ describe('the netmap', () => {
     expectNoLeak(world);
   });
 
+  test('that tells no relay is enough: what waited goes out when a direct path is found', () => {
+    const world = createWorld(26);
+    const [a, b] = world.hosts;
+    for (const [us, peer] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      us.node.path.setLocalEndpoints([us.endpoint], world.nowMs);
+      retell(world, us, [peer.describe({ homeDerp: 0 })]);
+    }
+    expect(world.isReachable(a, b.address, 500)).toBe(true);
+    expect([a.sent.relay, a.node.counters.count('unroutable')]).toEqual([0, 1]);
+    expectNoLeak(world);
+  });
+
   test('frees packets that wait for a peer that it removes', () => {
     const world = createWorld(23, { loss: 1 }).introduce();
     const [a, b] = world.hosts;

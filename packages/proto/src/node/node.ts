@@ -170,7 +170,11 @@ export class Node {
   }
 
   pollEvent(): NodeEvent | undefined {
-    return this.path.pollEvent() ?? this.netstack.pollEvent();
+    const event = this.path.pollEvent();
+    if (event?.kind === 'path-changed' && this.path.describe(event.peer).kind !== 'none') {
+      if (this.#unreached.delete(event.peer)) this.wireguard.restartSession(event.peer);
+    }
+    return event ?? this.netstack.pollEvent();
   }
 
   handleTimeout(nowMs: number): void {
