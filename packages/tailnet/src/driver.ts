@@ -72,16 +72,18 @@ export class Driver {
       const nowMs = this.now();
       const isDrained = this.#transmit(nowMs);
       this.#dispatch();
-      if (!isDrained) return;
       const wake = earliestWake(node.pollTimeout(), prober.pollTimeout());
-      if (wake === undefined) return;
+      if (wake !== undefined && wake.atMs <= nowMs) {
+        why = wake.why;
+        node.handleTimeout(nowMs);
+        prober.handleTimeout(nowMs);
+      }
+      // What is left waits for the sockets, or for the next turn: being due now is then no reason to go on.
+      if (!isDrained || wake === undefined) return;
       if (wake.atMs > nowMs) {
         this.#arm(wake.atMs);
         return;
       }
-      why = wake.why;
-      node.handleTimeout(nowMs);
-      prober.handleTimeout(nowMs);
     }
     this.#options.onSpin(why);
     this.#arm(this.now() + 1);

@@ -19,7 +19,7 @@ interface Dial {
 
 interface Ping {
   readonly sentAtMs: number;
-  readonly resolve: (roundTripMs: number) => void;
+  readonly resolve: (roundTripMs: number | undefined) => void;
 }
 
 export interface DialOptions {
@@ -126,7 +126,9 @@ export class SocketTable {
       const sentAtMs = this.#host.now();
       this.#pings.set(id, { sentAtMs, resolve: finish });
       const payload = new Uint8Array(PING_PAYLOAD_BYTES);
-      if (!this.#netstack.sendEcho({ remote, identifier, sequence, payload }, sentAtMs)) finish(undefined);
+      const isSent =
+        signal?.aborted !== true && this.#netstack.sendEcho({ remote, identifier, sequence, payload }, sentAtMs);
+      if (!isSent) finish(undefined);
       this.#host.wake();
     });
   }
@@ -165,7 +167,7 @@ export class SocketTable {
     for (const stream of [...this.#streams]) stream.destroy();
     for (const dial of [...this.#dials]) dial.reject(new TailnetError('dial/closed', 'the node was closed'));
     for (const socket of [...this.#udp.values()]) socket.close();
-    for (const ping of [...this.#pings.values()]) ping.resolve(Number.NaN);
+    for (const ping of [...this.#pings.values()]) ping.resolve(undefined);
     this.#listeners.clear();
   }
 

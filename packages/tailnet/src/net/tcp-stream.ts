@@ -37,7 +37,7 @@ export class TcpStream extends Duplex implements TailnetConnection {
   #isEndPushed = false;
   #closeReason: TcpCloseReason | undefined;
   #lingerTimer: NodeJS.Timeout | undefined;
-  #pendingWrite: { readonly data: Uint8Array; at: number; readonly done: () => void } | undefined;
+  #pendingWrite: { readonly data: Uint8Array; at: number; readonly done: (error?: Error | null) => void } | undefined;
 
   constructor(connection: TcpConnection, host: StreamHost) {
     super({
@@ -122,6 +122,7 @@ export class TcpStream extends Duplex implements TailnetConnection {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    const pending = this.#pendingWrite;
     this.#pendingWrite = undefined;
     if (this.#closeReason === undefined) {
       if (error === null && this.writableFinished && this.#connection.readableBytes === 0) this.#linger();
@@ -129,6 +130,8 @@ export class TcpStream extends Duplex implements TailnetConnection {
       this.#host.wake();
     }
     done(error);
+    // Whoever waits for this write waits for the end of the stream too.
+    pending?.done(error ?? closeError('aborted', this.remoteAddress, this.remotePort));
   }
 
   /** Both FINs may still be under way, as after a kernel socket's close(): the peer has a while to answer ours. */
