@@ -1,3 +1,13 @@
 #!/usr/bin/env node
 // Committed with its mode: what the compiler writes is not executable.
-import '../dist/cli/main.js';
+
+import { statSync } from 'node:fs';
+
+// After `tsc -b` alone the modules are newer than the bundle made of them; an installed package has only the bundle's age.
+const builtAt = (path) => statSync(new URL(path, import.meta.url), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+const bundledAt = builtAt('../dist/bundle/heddle.js');
+const isFresh = ['proto', 'host', 'tailnet', 'lab', 'daemon'].every(
+  (name) => builtAt(`../../${name}/dist/.tsbuildinfo`) < bundledAt,
+);
+
+await import(isFresh ? '../dist/bundle/heddle.js' : '../dist/cli/main.js');
