@@ -13,7 +13,7 @@ import { describeState } from './describe.ts';
 import { createLogFile } from './log-file.ts';
 import { type EngineOutcome, runEngine } from './run-engine.ts';
 import type { EngineParts } from './services.ts';
-import { StartReporter } from './start-reporter.ts';
+import { openReportPipe, StartReporter } from './start-reporter.ts';
 
 export interface EngineProcessOptions {
   /** On their way already: loading them takes longest. */
@@ -29,7 +29,8 @@ const LINGER_MS = 5000;
 /** Runs the engine and resolves with the exit status: 0 after a stop, 1 after a failure. */
 export async function runEngineProcess(options: EngineProcessOptions): Promise<number> {
   options.parts.catch(() => {}); // Heard of below.
-  const reporter = new StartReporter(options.reportFd);
+  const { reportFd } = options;
+  const reporter = new StartReporter(reportFd === undefined ? undefined : openReportPipe(reportFd));
   try {
     const outcome = await runConfigured(readConfig(), options, reporter);
     return outcome.kind === 'stopped' ? 0 : 1;

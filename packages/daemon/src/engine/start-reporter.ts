@@ -19,9 +19,11 @@ export class StartReporter {
   readonly #pipe: Socket | undefined;
   #hasStarted = false;
 
-  /** @param fd Descriptor of a pipe; undefined when nobody waits. */
-  constructor(fd: number | undefined) {
-    this.#pipe = fd === undefined ? undefined : openPipe(fd);
+  /** @param pipe To the process that waits; undefined when none does. */
+  constructor(pipe: Socket | undefined) {
+    this.#pipe = pipe;
+    pipe?.on('error', () => pipe.destroy());
+    pipe?.unref();
   }
 
   /** False when nobody hears of what happens from now on. */
@@ -66,14 +68,11 @@ export class StartReporter {
   }
 }
 
-function openPipe(fd: number): Socket | undefined {
+/** The pipe at an inherited descriptor; undefined when it is none: somebody runs the hidden command by hand. */
+export function openReportPipe(fd: number): Socket | undefined {
   try {
-    const pipe = new Socket({ fd, readable: false, writable: true });
-    pipe.on('error', () => pipe.destroy());
-    pipe.unref();
-    return pipe;
+    return new Socket({ fd, readable: false, writable: true });
   } catch {
-    // Not a pipe: somebody runs the hidden command by hand.
     return undefined;
   }
 }

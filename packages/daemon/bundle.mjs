@@ -1,0 +1,39 @@
+// Puts the compiled command into a few files, which start in half the time (docs/adr/0003-bundle.md). It takes what
+// `tsc -b` has written; `npm run build` runs both.
+
+import { renameSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
+
+const target = fileURLToPath(new URL('./dist/bundle', import.meta.url));
+const draft = `${target}.new`;
+
+/** What the commands need is one file and what an engine needs is another; the rest is split as it comes. */
+const groups = [
+  {
+    name: 'commands',
+    test: /[\\/]daemon[\\/]dist[\\/](schema[\\/]|cli[\\/](?!main|program|help-reader|commands[\\/](lab|foreground)))/,
+    priority: 2,
+  },
+  { name: 'engine', test: /[\\/]daemon[\\/]dist[\\/]engine[\\/]/, priority: 1 },
+];
+
+const bundle = await rolldown({
+  input: { heddle: fileURLToPath(new URL('./dist/cli/main.js', import.meta.url)) },
+  platform: 'node',
+  // Native code, loaded by `require` when it is first needed.
+  external: ['koffi'],
+  logLevel: 'warn',
+  // Commands in one file cannot be loaded apart; the modules as compiled can.
+  checks: { ineffectiveDynamicImport: false },
+});
+rmSync(draft, { recursive: true, force: true });
+await bundle.write({
+  dir: draft,
+  format: 'esm',
+  entryFileNames: '[name].js',
+  chunkFileNames: '[name]-[hash].js',
+  codeSplitting: { groups },
+});
+rmSync(target, { recursive: true, force: true });
+renameSync(draft, target);
