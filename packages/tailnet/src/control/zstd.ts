@@ -9,10 +9,17 @@ interface ZlibWithZstd {
 /** Windows above this are refused before memory is reserved for them. */
 const WINDOW_BYTES_MAX = 64 * 1024 * 1024;
 
-/** The runtime's own decompressor where there is one (Node 22.15 and later), else the one in JavaScript. */
-export const decompressZstd: Decompress = (zlib as ZlibWithZstd).zstdDecompressSync
-  ? decompressNative
-  : decompressPortable;
+/** The header of a frame whose blocks are missing. */
+const TRUNCATED_FRAME = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58);
+
+/**
+ * The runtime's own decompressor where there is one that refuses a truncated frame (Node 24; Node 22 returns what it
+ * has), else the one in JavaScript.
+ */
+export const decompressZstd: Decompress =
+  (zlib as ZlibWithZstd).zstdDecompressSync && decompressNative(TRUNCATED_FRAME, 1024) === undefined
+    ? decompressNative
+    : decompressPortable;
 
 function decompressNative(frame: Uint8Array, bytesMax: number): Uint8Array | undefined {
   try {
