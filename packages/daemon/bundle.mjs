@@ -8,8 +8,9 @@ import { rolldown } from 'rolldown';
 const target = fileURLToPath(new URL('./dist/bundle', import.meta.url));
 const draft = `${target}.new`;
 
-/** What the commands need is one file and what an engine needs is another; the rest is split as it comes. */
+/** What the commands need is one file, what an engine needs is another; what both need seldom stays out of the first. */
 const groups = [
+  { name: 'state', test: /[\\/](remembered-server|state-document)\.js$/, priority: 3 },
   {
     name: 'commands',
     test: /[\\/]daemon[\\/]dist[\\/](schema[\\/]|cli[\\/](?!main|program|help-reader|commands[\\/](lab|foreground)))/,

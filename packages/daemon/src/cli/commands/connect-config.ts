@@ -1,12 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseForwardSpec, parseListen, parseServeSpec } from '@heddle/tailnet/proxy/listen-spec';
-import { parseStateDocument } from '@heddle/tailnet/state/state-document';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { type EngineConfig, PROXY_OFF } from '../../schema/engine-config.ts';
 import { reasonOf } from '../../socket/socket-path.ts';
 import type { CommandContext } from '../cli-context.ts';
-import type { Target } from '../target.ts';
 
 /** The options of `heddle connect` as the command line has them. */
 export interface ConnectOptions {
@@ -39,7 +36,7 @@ export async function buildConfig(options: ConnectOptions, context: CommandConte
     socketPath: target.socketPath,
     stateDir: target.stateDir,
     logPath: options.foreground ? undefined : target.logPath,
-    controlUrl: toControlUrl(options.loginServer ?? rememberedServer(target) ?? DEFAULT_SERVER),
+    controlUrl: toControlUrl(options.loginServer ?? (await rememberedServer(target.stateDir)) ?? DEFAULT_SERVER),
     authKey: await readAuthKey(options, context),
     hostname: options.hostname,
     tlsCa: readCa(options.tlsCa),
@@ -59,17 +56,9 @@ function toControlUrl(text: string): string {
   throw new TailnetError('usage/bad-login-server', message);
 }
 
-/** The server this state directory belongs to, so that a second `connect` needs no options. */
-function rememberedServer(target: Target): string | undefined {
-  for (const name of ['state.json', 'state.json.bak']) {
-    try {
-      const parsed = parseStateDocument(readFileSync(join(target.stateDir, name), 'utf8'));
-      if (parsed.kind === 'ok') return parsed.document.controlUrl;
-    } catch {
-      // Missing or unreadable: the engine says what is wrong with it.
-    }
-  }
-  return undefined;
+async function rememberedServer(stateDir: string): Promise<string | undefined> {
+  const { readRememberedServer } = await import('./remembered-server.ts');
+  return readRememberedServer(stateDir);
 }
 
 async function readAuthKey(options: ConnectOptions, { world }: CommandContext): Promise<string | undefined> {
