@@ -133,6 +133,22 @@ describe('the heddle command against tailscaled', () => {
     await expect(stat(join(folder, 'sock'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
+  it('asks for a token when it was given one', async () => {
+    await writeFile(join(folder, 'token'), 'open-sesame\n', { mode: 0o600 });
+    const args = ['--login-server', real.controlUrl, '--auth-key-file', join(folder, 'key'), '--proxy', proxy];
+    expect((await heddle('connect', ...args, '--proxy-token-file', join(folder, 'token'))).code).toBe(0);
+    const url = `http://${real.node.name}:${http.port}/`;
+    const get = async (server: string) =>
+      (await run('curl', ['-sS', '--max-time', '10', '--proxy', server, url])).stdout;
+    for (const scheme of ['socks5h', 'http']) {
+      expect(await get(`${scheme}://${proxy}`)).not.toContain('hello by name');
+      expect(await get(`${scheme}://me:wrong@${proxy}`)).not.toContain('hello by name');
+      expect(await get(`${scheme}://me:open-sesame@${proxy}`)).toBe('hello by name\n');
+    }
+    expect((await heddle('logs')).stdout).not.toContain('open-sesame');
+    await heddle('disconnect');
+  });
+
   it('comes back with its keys and without an auth key, at the same addresses', async () => {
     // testcontrol insists on the key even for a node it knows; Headscale does not.
     const { stdout } = await heddle(

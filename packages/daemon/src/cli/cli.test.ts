@@ -266,6 +266,8 @@ describe('connect', () => {
       [['--auth-key-file', join(dir, 'missing')], 'connect/auth-key-file', 2],
       [['--auth-key', '-'], 'connect/auth-key-file', 2],
       [['--tls-ca', join(dir, 'missing')], 'connect/tls-ca-file', 2],
+      [['--proxy-token-file', join(dir, 'missing')], 'connect/proxy-token-file', 2],
+      [['--proxy-user', 'me'], 'connect/proxy-token-file', 2],
       [['--context', '../x'], 'usage/bad-context', 2],
       [['--socket-path', `/tmp/${'x'.repeat(120)}`], 'ipc/path-too-long', 2],
     ];

@@ -61,6 +61,7 @@ const BY_CODE: Readonly<Record<string, Advice>> = {
   'connect/timeout': [EXIT.timeout, 'see what it tried: heddle logs; then check --login-server and the network'],
   'cli/interrupted': [EXIT.interrupted, 'nothing is left running that this command started; run it again'],
   'connect/auth-key-file': [EXIT.usage, 'write the key into a file only you can read and pass its path'],
+  'connect/proxy-token-file': [EXIT.usage, 'write a token into a file only you can read and pass its path'],
   'connect/tls-ca-file': [EXIT.usage, 'pass the path of a PEM file'],
   'wait/timeout': [EXIT.timeout, 'see what it is doing: heddle logs'],
   'disconnect/timeout': [EXIT.timeout, 'end the process by its pid: heddle status shows it'],

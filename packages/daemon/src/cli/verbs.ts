@@ -52,6 +52,8 @@ const CONNECT_OPTIONS: readonly OptionSpec[] = [
   { flags: '--auth-key-file <file>', description: 'file that holds the pre-auth key' },
   { flags: '--hostname <name>', description: 'name in the tailnet; default this machine’s' },
   { flags: '--proxy <address>', description: 'local HTTP and SOCKS5 proxy, or "off"', default: '127.0.0.1:16579' },
+  { flags: '--proxy-user <name>', description: 'user name the proxy asks for; default any, with a token' },
+  { flags: '--proxy-token-file <file>', description: 'file that holds the token the proxy asks for' },
   {
     flags: '--forward <spec>',
     description: 'ADDRESS:PORT:PEER:PORT, a local port that leads to a peer; may be repeated',

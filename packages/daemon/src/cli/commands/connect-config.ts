@@ -12,6 +12,8 @@ export interface ConnectOptions {
   readonly authKeyFile?: string | undefined;
   readonly hostname?: string | undefined;
   readonly proxy: string;
+  readonly proxyUser?: string | undefined;
+  readonly proxyTokenFile?: string | undefined;
   readonly forward: readonly string[];
   readonly serve: readonly string[];
   readonly tlsCa?: string | undefined;
@@ -24,7 +26,7 @@ const DEFAULT_SERVER = 'https://controlplane.tailscale.com';
 
 /**
  * Builds the configuration of an engine, with every mistake that can be found without starting one.
- * @throws {TailnetError} `usage/*`, `proxy/bad-*`, `connect/auth-key-file`, `connect/tls-ca-file`.
+ * @throws {TailnetError} `usage/*`, `proxy/bad-*`, `connect/auth-key-file`, `connect/proxy-token-file`, `connect/tls-ca-file`.
  */
 export async function buildConfig(options: ConnectOptions, context: CommandContext): Promise<EngineConfig> {
   if (options.proxy !== PROXY_OFF) parseListen(options.proxy);
@@ -42,6 +44,8 @@ export async function buildConfig(options: ConnectOptions, context: CommandConte
     tlsCa: readCa(options.tlsCa),
     isUdpEnabled: options.udp,
     proxy: options.proxy,
+    proxyUser: options.proxyUser,
+    proxyToken: readProxyToken(options),
     forwards: options.forward,
     serves: options.serve,
     isVerbose: options.verbose,
@@ -86,6 +90,27 @@ function checkAuthKey(text: string, source: string): string {
     throw new TailnetError('connect/auth-key-file', `What is in ${source} is not one auth key`);
   }
   return key;
+}
+
+// As with the auth key, what the file holds is never part of a message.
+function readProxyToken({ proxyUser, proxyTokenFile }: ConnectOptions): string | undefined {
+  if (proxyTokenFile === undefined) {
+    if (proxyUser === undefined) return undefined;
+    throw new TailnetError('connect/proxy-token-file', '--proxy-user needs --proxy-token-file');
+  }
+  let token: string;
+  try {
+    token = readFileSync(proxyTokenFile, 'utf8').trim();
+  } catch (error) {
+    const message = `Cannot read the proxy token file "${proxyTokenFile}" (${reasonOf(error)})`;
+    throw new TailnetError('connect/proxy-token-file', message);
+  }
+  // RFC 1929: a SOCKS5 password has 1 to 255 bytes.
+  if (token !== '' && !/\s/.test(token) && Buffer.byteLength(token) <= 255) return token;
+  throw new TailnetError(
+    'connect/proxy-token-file',
+    `What is in "${proxyTokenFile}" is not one token of 1 to 255 bytes`,
+  );
 }
 
 function readCa(path: string | undefined): string | undefined {
