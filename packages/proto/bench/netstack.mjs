@@ -5,7 +5,6 @@
  *   npx tsc -b packages/proto && node packages/proto/bench/netstack.mjs [connections] [family] [MiB]
  */
 import { PacketArena } from '../dist/bytes/packet-arena.js';
-import { nobleProvider } from '../dist/crypto/noble-provider.js';
 import { parseAddress } from '../dist/ip/address.js';
 import { Netstack } from '../dist/netstack/netstack.js';
 
@@ -50,7 +49,7 @@ for (let round = 0; round < ROUNDS; round++) {
 }
 
 function createStack(address) {
-  const stack = new Netstack({ arena, rng, crypto: nobleProvider, mtuBytes: MTU_BYTES });
+  const stack = new Netstack({ arena, rng, mtuBytes: MTU_BYTES });
   stack.setAddresses([parseAddress(address)], performance.now());
   return stack;
 }

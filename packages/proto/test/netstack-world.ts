@@ -1,5 +1,4 @@
 import { PacketArena } from '../src/bytes/packet-arena.ts';
-import { nobleProvider } from '../src/crypto/noble-provider.ts';
 import { type IpAddress, parseAddress } from '../src/ip/address.ts';
 import { Netstack, type NetstackEvent, type TcpConnection } from '../src/netstack/netstack.ts';
 import { seededRng } from './seeded-rng.ts';
@@ -51,7 +50,7 @@ export class NetstackWorld {
   }
 
   #createStack(seed: number, addresses: readonly IpAddress[], mtuBytes: number): Netstack {
-    const stack = new Netstack({ arena: this.arena, rng: seededRng(seed), crypto: nobleProvider, mtuBytes });
+    const stack = new Netstack({ arena: this.arena, rng: seededRng(seed), mtuBytes });
     stack.setAddresses(addresses, this.nowMs);
     return stack;
   }

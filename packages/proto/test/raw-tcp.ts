@@ -1,5 +1,4 @@
 import { PacketArena } from '../src/bytes/packet-arena.ts';
-import { nobleProvider } from '../src/crypto/noble-provider.ts';
 import { addToChecksum, finishChecksum } from '../src/ip/checksum.ts';
 import { Netstack, type NetstackEvent, type TcpConnection } from '../src/netstack/netstack.ts';
 import { LEFT_IPV4, RIGHT_IPV4 } from './netstack-world.ts';
@@ -120,7 +119,7 @@ export class RawPeer {
   constructor(options: { isTimed?: boolean; isn?: number } = {}) {
     this.#isTimed = options.isTimed ?? true;
     this.#isn = options.isn ?? 0x10000000;
-    this.stack = new Netstack({ arena: this.arena, rng: seededRng(11), crypto: nobleProvider, mtuBytes: 1280 });
+    this.stack = new Netstack({ arena: this.arena, rng: seededRng(11), mtuBytes: 1280 });
     this.stack.setAddresses([RIGHT_IPV4], this.nowMs);
   }
 

@@ -48,15 +48,26 @@ export class Driver {
     return performance.now();
   }
 
-  /** Drains in this turn of the event loop, after the sockets that are readable now have been read. */
+  /**
+   * Drains in this turn of the event loop, after the sockets that are readable now have been read. What arrived is
+   * handed out first, with a turn of its own for those who wait for it: their answer does not wait for our
+   * acknowledgements to be sealed and sent, and these may carry it.
+   */
   wake(): void {
     if (this.#isDrainPlanned || this.#isClosed) return;
     this.#isDrainPlanned = true;
-    setImmediate(() => {
-      this.#isDrainPlanned = false;
-      if (!this.#isClosed) this.#drain();
-    });
+    setImmediate(this.#handOut);
+    setImmediate(this.#finishTurn);
   }
+
+  readonly #handOut = (): void => {
+    if (!this.#isClosed) this.#dispatch();
+  };
+
+  readonly #finishTurn = (): void => {
+    this.#isDrainPlanned = false;
+    if (!this.#isClosed) this.#drain();
+  };
 
   /** Sends what is queued, resets of the last connections among it, and stops. */
   close(): void {

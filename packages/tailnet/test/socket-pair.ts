@@ -1,7 +1,7 @@
 import { PACKET_SLOT_BYTES, PacketArena } from '@heddle/proto/bytes/packet-arena';
 import { type IpAddress, parseAddress } from '@heddle/proto/ip/address';
 import { Netstack } from '@heddle/proto/netstack/netstack';
-import { createNodeCryptoProvider, nodeRng } from '../src/crypto/node-provider.ts';
+import { nodeRng } from '../src/crypto/node-provider.ts';
 import { SocketTable } from '../src/net/socket-table.ts';
 import type { StreamHost } from '../src/net/tcp-stream.ts';
 import type { TailnetConnection } from '../src/types.ts';
@@ -22,7 +22,7 @@ export class SocketEnd implements StreamHost {
   constructor(address: string, arena: PacketArena) {
     this.arena = arena;
     this.address = parseAddress(address) as IpAddress;
-    this.netstack = new Netstack({ arena, rng: nodeRng, crypto: createNodeCryptoProvider(), mtuBytes: 1280 });
+    this.netstack = new Netstack({ arena, rng: nodeRng, mtuBytes: 1280 });
     this.netstack.setAddresses([this.address], this.now());
     this.sockets = new SocketTable(this.netstack, this);
   }

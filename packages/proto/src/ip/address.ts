@@ -1,3 +1,8 @@
+const IPV4_CHARACTERS_MAX = 15;
+const DOT = 0x2e;
+const DIGIT_0 = 0x30;
+const DIGIT_9 = 0x39;
+
 /** An IPv4 or IPv6 address. Immutable; `text` is canonical (RFC 5952) and serves as a map key. */
 export interface IpAddress {
   readonly family: 4 | 6;
@@ -29,9 +34,20 @@ export function encodeMappedAddress(address: IpAddress, out: Uint8Array, offset:
   out.set(address.bytes, offset + 12);
 }
 
+/** Four bytes at `at` as a signed 32-bit word; zero behind the end of an IPv4 address. */
+export function wordOf({ bytes }: IpAddress, at: number): number {
+  if (at >= bytes.length) return 0;
+  return (
+    ((bytes[at] as number) << 24) |
+    ((bytes[at + 1] as number) << 16) |
+    ((bytes[at + 2] as number) << 8) |
+    (bytes[at + 3] as number)
+  );
+}
+
 function toAddress(bytes: Uint8Array): IpAddress {
   return bytes.length === 4
-    ? { family: 4, bytes, text: bytes.join('.') }
+    ? { family: 4, bytes, text: `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}` }
     : { family: 6, bytes, text: formatIpv6(bytes) };
 }
 
@@ -40,13 +56,27 @@ function isMappedIpv4(bytes: Uint8Array): boolean {
 }
 
 function parseIpv4(text: string): Uint8Array | undefined {
-  const parts = text.split('.');
-  if (parts.length !== 4) return undefined;
+  if (text.length > IPV4_CHARACTERS_MAX) return undefined;
   const bytes = new Uint8Array(4);
-  for (const [i, part] of parts.entries()) {
-    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
-    bytes[i] = Number(part);
+  let part = 0;
+  let digits = 0;
+  let value = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === DOT && digits > 0 && part < 3) {
+      bytes[part++] = value;
+      digits = 0;
+      value = 0;
+      continue;
+    }
+    // A leading zero means octal to some programs.
+    if (code < DIGIT_0 || code > DIGIT_9 || (digits > 0 && value === 0)) return undefined;
+    digits++;
+    value = value * 10 + code - DIGIT_0;
+    if (value > 255) return undefined;
   }
+  if (part !== 3 || digits === 0) return undefined;
+  bytes[3] = value;
   return bytes;
 }
 

@@ -7,7 +7,6 @@ import { PERFECT_LINK } from '../../test/sim/lossy-link.ts';
 import vectors from '../../test/vectors/netstack/verified-packets.json' with { type: 'json' };
 import { formatHex, parseHex } from '../bytes/hex.ts';
 import { PacketArena } from '../bytes/packet-arena.ts';
-import { nobleProvider } from '../crypto/noble-provider.ts';
 import { addToChecksum, finishChecksum } from '../ip/checksum.ts';
 import { Netstack, type NetstackEvent } from './netstack.ts';
 
@@ -118,7 +117,7 @@ describe('IP', () => {
 
   it('waits when the arena is exhausted and goes on when slots are free again', () => {
     const arena = new PacketArena(new Uint8Array(2048 * 4));
-    const stack = new Netstack({ arena, rng: seededRng(1), crypto: nobleProvider, mtuBytes: 1280 });
+    const stack = new Netstack({ arena, rng: seededRng(1), mtuBytes: 1280 });
     stack.setAddresses([LEFT_IPV4], 0);
     const slots = Array.from({ length: 4 }, () => arena.allocate());
     stack.connectTcp({ local: undefined, remote: RIGHT_IPV4, port: 80 }, 0);
@@ -130,7 +129,7 @@ describe('IP', () => {
   });
 
   it('refuses an MTU that no slot holds', () => {
-    const options = { arena: new PacketArena(new Uint8Array(2048)), rng: seededRng(1), crypto: nobleProvider };
+    const options = { arena: new PacketArena(new Uint8Array(2048)), rng: seededRng(1) };
     expect(() => new Netstack({ ...options, mtuBytes: 9000 })).toThrow(RangeError);
     expect(() => new Netstack({ ...options, mtuBytes: 500 })).toThrow(RangeError);
   });

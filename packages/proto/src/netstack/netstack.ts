@@ -1,5 +1,5 @@
 import type { PacketArena } from '../bytes/packet-arena.ts';
-import type { CryptoProvider, Rng } from '../crypto/provider.ts';
+import type { Rng } from '../crypto/provider.ts';
 import type { IpAddress } from '../ip/address.ts';
 import { createEndpoint } from '../ip/endpoint.ts';
 import { Counters } from '../time/counters.ts';
@@ -33,7 +33,6 @@ export type { UdpDatagram, UdpPort } from './udp.ts';
 export interface NetstackOptions {
   readonly arena: PacketArena;
   readonly rng: Rng;
-  readonly crypto: Pick<CryptoProvider, 'blake2s'>;
   readonly mtuBytes: number;
 }
 
@@ -61,13 +60,13 @@ export class Netstack {
   /** @throws {RangeError} when the MTU is too small for IP or too large for a slot. */
   constructor(options: NetstackOptions) {
     checkMtu(options.mtuBytes);
-    const { arena, rng, crypto, mtuBytes } = options;
+    const { arena, rng, mtuBytes } = options;
     const count = (drop: NetstackDrop): void => this.counters.add(drop);
     const shared = { addresses: this.#addresses, events: this.#events, count };
     this.#arena = arena;
     this.#output = new IpOutput({ arena, rng, mtuBytes, count });
     this.#reassembly = new Reassembly(count);
-    this.#tcp = new Tcp({ ...shared, arena, rng, crypto, mtuBytes });
+    this.#tcp = new Tcp({ ...shared, arena, rng, mtuBytes });
     this.#udp = new Udp({ ...shared, rng, output: this.#output });
     this.#icmp = new IcmpLayer({ ...shared, output: this.#output, tcp: this.#tcp });
   }

@@ -93,7 +93,7 @@ export class Node {
   constructor(options: NodeOptions) {
     const { arena, crypto, rng, unixMs, nodeKey, discoKey } = options;
     this.#arena = arena;
-    this.netstack = new Netstack({ arena, rng, crypto, mtuBytes: MTU_BYTES });
+    this.netstack = new Netstack({ arena, rng, mtuBytes: MTU_BYTES });
     this.path = new PathAgent({ discoKey, nodeKey: nodeKey.publicKey, crypto, rng });
     this.wireguard = new WireGuard({
       arena,

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, createHmac, randomFillSync } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, hash, randomFillSync } from 'node:crypto';
 import { deriveBoxKey } from '@heddle/proto/crypto/box-key';
 import { nobleProvider } from '@heddle/proto/crypto/noble-provider';
 import type { CryptoProvider, Rng } from '@heddle/proto/crypto/provider';
@@ -25,7 +25,7 @@ export function createNodeCryptoProvider(): CryptoProvider {
   return {
     x25519,
     x25519PublicKey,
-    blake2s: (message) => new Uint8Array(createHash('blake2s256').update(message).digest()),
+    blake2s: (message) => new Uint8Array(hash('blake2s256', message, 'buffer')),
     blake2sMac16: nobleProvider.blake2sMac16,
     hmacBlake2s: (key, message) => new Uint8Array(createHmac('blake2s256', key).update(message).digest()),
     chachaSeal,

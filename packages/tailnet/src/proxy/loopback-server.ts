@@ -41,7 +41,8 @@ export async function startLoopbackServer(options: LoopbackServerOptions): Promi
     allowHalfOpen: true,
     pauseOnConnect: true,
     noDelay: true,
-    keepAlive: true,
+    // A process of this machine cannot vanish without its connections; asking costs three system calls each.
+    keepAlive: !isLoopback(endpoint),
     keepAliveInitialDelay: KEEP_ALIVE_MS,
   });
   server.maxConnections = CONNECTION_COUNT_MAX;

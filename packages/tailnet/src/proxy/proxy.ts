@@ -3,6 +3,7 @@ import type { LogLine, TailnetNode } from '../types.ts';
 import { ConnectionLog, type ConnectionRecord } from './connection-log.ts';
 import { createCredentials } from './credentials.ts';
 import { HandshakeDeadlines } from './handshake-deadlines.ts';
+import { HandshakeReader } from './handshake-reader.ts';
 import { HttpSessions } from './http-session.ts';
 import { startLoopbackServer } from './loopback-server.ts';
 import type { ProxyContext } from './proxy-context.ts';
@@ -53,10 +54,7 @@ export async function startProxy(node: TailnetNode, options: ProxyOptions): Prom
     isRemoteAllowed: options.token !== undefined,
     onConnection: (socket) => {
       context.deadlines.arm(socket, HANDSHAKE_TIMEOUT_MS);
-      onFirstByte(socket, (firstByte) => {
-        if (firstByte === SOCKS_VERSION) void serveSocks(socket, context);
-        else httpSessions.serve(socket);
-      });
+      void serveClient(socket, context, httpSessions);
     },
   });
   return {
@@ -66,17 +64,16 @@ export async function startProxy(node: TailnetNode, options: ProxyOptions): Prom
   };
 }
 
-/** Looks at the first byte and puts it back; a client that ends without one is closed. */
-function onFirstByte(socket: Socket, onByte: (byte: number) => void): void {
-  const handleEnd = (): void => {
+/** Tells the protocols apart; a client that ends without a byte is closed. */
+async function serveClient(socket: Socket, context: ProxyContext, httpSessions: HttpSessions): Promise<void> {
+  const reader = new HandshakeReader(socket);
+  const firstByte = await reader.peek();
+  if (firstByte === undefined) {
     socket.destroy();
-  };
-  socket.once('end', handleEnd);
-  socket.once('data', (bytes: Uint8Array) => {
-    socket.off('end', handleEnd);
-    socket.pause();
-    socket.unshift(bytes);
-    onByte(bytes[0] as number);
-  });
-  socket.resume();
+  } else if (firstByte === SOCKS_VERSION) {
+    await serveSocks(socket, reader, context);
+  } else {
+    reader.release();
+    httpSessions.serve(socket);
+  }
 }

@@ -3,7 +3,7 @@ import { type IpAddress, parseAddress } from '@heddle/proto/ip/address';
 import type { TailnetConnection } from '../types.ts';
 import type { OpenConnection } from './connection-log.ts';
 import { describeDialFailure } from './dial-failure.ts';
-import { HandshakeReader } from './handshake-reader.ts';
+import type { HandshakeReader } from './handshake-reader.ts';
 import { formatHostPort, type HostPort } from './listen-spec.ts';
 import { DIAL_TIMEOUT_MS, type ProxyContext, refuse } from './proxy-context.ts';
 import {
@@ -24,10 +24,12 @@ import { serveUdpAssociation } from './udp-association.ts';
 const NO_ADDRESS = parseAddress('0.0.0.0') as IpAddress;
 
 /** Serves one SOCKS5 client from its greeting on. Never rejects: what goes wrong ends the connection. */
-export async function serveSocks(socket: Socket, context: ProxyContext): Promise<void> {
-  const reader = new HandshakeReader(socket);
+export async function serveSocks(socket: Socket, reader: HandshakeReader, context: ProxyContext): Promise<void> {
   const request = (await isWelcome(reader, socket, context)) ? await readRequest(reader, socket) : undefined;
-  if (request === undefined) return;
+  if (request === undefined) {
+    reader.discard();
+    return;
+  }
   context.deadlines.clear(socket);
   reader.release();
   switch (request.command) {

@@ -1,10 +1,13 @@
-import type { CryptoProvider, Rng } from '../../crypto/provider.ts';
-import { encodeMappedAddress, type IpAddress } from '../../ip/address.ts';
+import type { Rng } from '../../crypto/provider.ts';
+import { sipHash24 } from '../../crypto/siphash.ts';
+import { type IpAddress, wordOf } from '../../ip/address.ts';
 import type { Endpoint } from '../../ip/endpoint.ts';
 
-const SECRET_BYTES = 32;
+const KEY_BYTES = 16;
 /** RFC 6528 §3: one tick each 4 µs. */
 const TICKS_PER_MS = 250;
+/** Both addresses and the ports. */
+const MESSAGE_WORDS = 9;
 
 /** What a flow's hash gives: both are signed 32-bit. */
 export interface FlowNumbers {
@@ -15,35 +18,38 @@ export interface FlowNumbers {
 
 /** Initial sequence numbers and timestamp offsets: a clock plus a keyed hash of the 4-tuple (RFC 6528 §3). */
 export class FlowSecrets {
-  readonly #blake2s: (message: Uint8Array) => Uint8Array;
-  readonly #message: Uint8Array = new Uint8Array(SECRET_BYTES + 36);
+  readonly #key: Int32Array;
+  readonly #message: Int32Array = new Int32Array(MESSAGE_WORDS);
+  readonly #hash: Int32Array = new Int32Array(2);
 
-  constructor(crypto: Pick<CryptoProvider, 'blake2s'>, rng: Rng) {
-    this.#blake2s = (message) => crypto.blake2s(message);
-    rng.fill(this.#message.subarray(0, SECRET_BYTES));
+  constructor(rng: Rng) {
+    const key = new Uint8Array(KEY_BYTES);
+    rng.fill(key);
+    this.#key = new Int32Array(key.buffer);
   }
 
   derive(local: Endpoint, remote: Endpoint, nowMs: number): FlowNumbers {
-    const words = this.#hash(local.address, local.port, remote);
+    this.#digest(local.address, local.port, remote);
     return {
-      initialSequence: (words.getInt32(0) + Math.floor(nowMs * TICKS_PER_MS)) | 0,
-      timestampOffset: words.getInt32(4),
+      initialSequence: ((this.#hash[0] as number) + Math.floor(nowMs * TICKS_PER_MS)) | 0,
+      timestampOffset: this.#hash[1] as number,
     };
   }
 
   /** Where the local ports towards a remote endpoint begin (RFC 6056 §3.3.3): unsigned 32-bit. */
   portOffset(local: IpAddress, remote: Endpoint): number {
-    return this.#hash(local, 0, remote).getUint32(8);
+    // No flow has port 0: this hash is none of theirs.
+    this.#digest(local, 0, remote);
+    return (this.#hash[0] as number) >>> 0;
   }
 
-  #hash(local: IpAddress, localPort: number, remote: Endpoint): DataView {
+  #digest(local: IpAddress, localPort: number, remote: Endpoint): void {
     const message = this.#message;
-    encodeMappedAddress(local, message, SECRET_BYTES);
-    encodeMappedAddress(remote.address, message, SECRET_BYTES + 16);
-    const ports = new DataView(message.buffer, SECRET_BYTES + 32);
-    ports.setUint16(0, localPort);
-    ports.setUint16(2, remote.port);
-    const digest = this.#blake2s(message);
-    return new DataView(digest.buffer, digest.byteOffset);
+    for (let i = 0; i < 4; i++) {
+      message[i] = wordOf(local, 4 * i);
+      message[4 + i] = wordOf(remote.address, 4 * i);
+    }
+    message[8] = (localPort << 16) | remote.port;
+    sipHash24(this.#key, message, this.#hash);
   }
 }

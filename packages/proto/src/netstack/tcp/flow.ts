@@ -1,4 +1,4 @@
-import type { IpAddress } from '../../ip/address.ts';
+import { wordOf } from '../../ip/address.ts';
 import type { Endpoint } from '../../ip/endpoint.ts';
 import { PROTOCOL_TCP } from '../ip-header.ts';
 
@@ -38,17 +38,6 @@ export class Flow {
     this.remote3 = wordOf(remote.address, 12);
     this.pseudoSum = PROTOCOL_TCP + sumOf(local.address.bytes) + sumOf(remote.address.bytes);
   }
-}
-
-function wordOf(address: IpAddress, at: number): number {
-  const { bytes } = address;
-  if (at >= bytes.length) return 0;
-  return (
-    ((bytes[at] as number) << 24) |
-    ((bytes[at + 1] as number) << 16) |
-    ((bytes[at + 2] as number) << 8) |
-    (bytes[at + 3] as number)
-  );
 }
 
 function sumOf(bytes: Uint8Array): number {

@@ -1,6 +1,6 @@
 import { distance } from './sequence.ts';
 
-const RING_BYTES_MIN = 0x4000;
+const RING_BYTES_MIN = 0x1000;
 
 /**
  * Bytes of a sequence range in a power-of-two buffer: a byte's place is its sequence's distance from the first one ever

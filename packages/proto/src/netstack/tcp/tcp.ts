@@ -1,5 +1,5 @@
 import type { PacketArena } from '../../bytes/packet-arena.ts';
-import type { CryptoProvider, Rng } from '../../crypto/provider.ts';
+import type { Rng } from '../../crypto/provider.ts';
 import { decodeAddress, type IpAddress } from '../../ip/address.ts';
 import { createEndpoint, type Endpoint } from '../../ip/endpoint.ts';
 import { EVENT_CLOSED, type EventQueue } from '../events.ts';
@@ -32,7 +32,6 @@ const EPHEMERAL_COUNT = 16_384;
 export interface TcpOptions {
   readonly arena: PacketArena;
   readonly rng: Rng;
-  readonly crypto: Pick<CryptoProvider, 'blake2s'>;
   readonly mtuBytes: number;
   readonly addresses: LocalAddresses;
   readonly events: EventQueue;
@@ -67,7 +66,7 @@ export class Tcp implements TcpHost {
     this.#checksum = new WideChecksum(options.arena);
     this.writer = new SegmentWriter(options.arena, this.#checksum);
     this.#resets = new ResetQueue(this.writer);
-    this.#secrets = new FlowSecrets(options.crypto, options.rng);
+    this.#secrets = new FlowSecrets(options.rng);
     this.#demux = new Demux(this.#random());
   }
 
