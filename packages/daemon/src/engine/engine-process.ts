@@ -9,6 +9,7 @@ import { readSync, unlinkSync } from 'node:fs';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { CONFIG_BYTES_MAX, type EngineConfig, engineConfigShape } from '../schema/engine-config.ts';
 import type { LogRecord } from '../schema/reply.ts';
+import { planCompilingSooner } from './compile-sooner.ts';
 import { describeState } from './describe.ts';
 import { createLogFile } from './log-file.ts';
 import { type EngineOutcome, runEngine } from './run-engine.ts';
@@ -28,6 +29,7 @@ const LINGER_MS = 5000;
 
 /** Runs the engine and resolves with the exit status: 0 after a stop, 1 after a failure. */
 export async function runEngineProcess(options: EngineProcessOptions): Promise<number> {
+  planCompilingSooner();
   options.parts.catch(() => {}); // Heard of below.
   const { reportFd } = options;
   const reporter = new StartReporter(reportFd === undefined ? undefined : openReportPipe(reportFd));

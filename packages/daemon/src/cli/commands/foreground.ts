@@ -1,5 +1,6 @@
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import type { TailnetState } from '@heddle/tailnet/types';
+import { planCompilingSooner } from '../../engine/compile-sooner.ts';
 import { describeState } from '../../engine/describe.ts';
 import { createSocketGuard } from '../../engine/engine-process.ts';
 import { runEngine } from '../../engine/run-engine.ts';
@@ -11,6 +12,7 @@ import { formatLogRecord } from './logs.ts';
 
 /** `heddle connect --foreground`: the engine in this process, its log on standard error, until ctrl-C. */
 export async function runForeground(config: EngineConfig, context: CommandContext): Promise<void> {
+  planCompilingSooner();
   const { world, terminal } = context;
   const { createNode, services } = await world.loadParts();
   const socket = createSocketGuard();
