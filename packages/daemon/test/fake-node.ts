@@ -28,6 +28,7 @@ export class FakeNode implements EngineNode {
   state: TailnetState = { kind: 'starting' };
   isStarted = false;
   isClosed = false;
+  relay: TailnetStatus['relay'] = { regionId: 900, code: 'lab', isConnected: true };
   closing: Promise<void> = Promise.resolve();
 
   start(): void {
@@ -54,7 +55,7 @@ export class FakeNode implements EngineNode {
       controlUrl: 'http://ok.test',
       addresses: isRunning ? ['100.64.0.2'] : [],
       peerCount: isRunning ? 1 : 0,
-      relay: isRunning ? { regionId: 900, code: 'lab', isConnected: true } : undefined,
+      relay: isRunning ? this.relay : undefined,
       endpoints: [],
       peers: isRunning ? [DB] : [],
       counters: { 'filter/no-rule': 2 },

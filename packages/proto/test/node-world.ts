@@ -40,7 +40,7 @@ export class NodeHost {
   /** Datagrams put on each way. */
   readonly sent = { udp: 0, relay: 0 };
 
-  constructor(number: number, seed: number, clock: () => number) {
+  constructor(number: number, seed: number, clock: () => number, acceptsRoutes = false) {
     const rng = seededRng(seed);
     this.number = number;
     this.nodeKey = generatePrivateKey('node', nobleProvider, rng);
@@ -55,6 +55,7 @@ export class NodeHost {
       unixMs: () => START_UNIX_MS + clock(),
       nodeKey: this.nodeKey,
       discoKey: this.discoKey,
+      acceptsRoutes,
     });
   }
 
@@ -114,9 +115,12 @@ export class NodeWorld {
   readonly hosts: readonly NodeHost[];
   readonly #wires: Wire[] = [];
 
-  constructor(options: { hosts: number; seed: number; udp?: Partial<LinkFaults> }) {
+  constructor(options: { hosts: number; seed: number; udp?: Partial<LinkFaults>; acceptsRoutes?: boolean }) {
     const { seed } = options;
-    this.hosts = Array.from({ length: options.hosts }, (_, i) => new NodeHost(i + 1, seed + i, () => this.nowMs));
+    this.hosts = Array.from(
+      { length: options.hosts },
+      (_, i) => new NodeHost(i + 1, seed + i, () => this.nowMs, options.acceptsRoutes),
+    );
     const udp = { ...PERFECT_LINK, ...options.udp };
     for (const from of this.hosts) {
       for (const to of this.hosts) {

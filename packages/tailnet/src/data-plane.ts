@@ -14,6 +14,7 @@ import { createPacketMemory } from './crypto/packet-memory.ts';
 import { DerpLinks } from './derp/derp-links.ts';
 import { Driver } from './driver.ts';
 import { SocketTable } from './net/socket-table.ts';
+import type { TailnetError } from './tailnet-error.ts';
 import type { LogLine } from './types.ts';
 import { listLocalEndpoints } from './udp/local-endpoints.ts';
 import { UdpTransport } from './udp/udp-transport.ts';
@@ -42,6 +43,7 @@ export interface DataPlaneOptions {
   readonly tlsCa: string | undefined;
   readonly udpPort: number;
   readonly isUdpEnabled: boolean;
+  readonly acceptsRoutes: boolean;
   readonly log: (line: LogLine) => void;
   /** Our own addresses changed: the coordination server has to know. */
   readonly onEndpoints: (endpoints: readonly OwnEndpoint[]) => void;
@@ -80,11 +82,11 @@ export class DataPlane {
   }
 
   private constructor(options: DataPlaneOptions) {
-    const { crypto, rng, nodeKey, discoKey, controlUrl, tlsCa, log } = options;
+    const { crypto, rng, nodeKey, discoKey, acceptsRoutes, controlUrl, tlsCa, log } = options;
     this.#options = options;
     this.#arena = new PacketArena(createPacketMemory(PACKET_SLOTS));
     const arena = this.#arena;
-    this.node = new Node({ arena, crypto, rng, unixMs: Date.now, nodeKey, discoKey });
+    this.node = new Node({ arena, crypto, rng, unixMs: Date.now, nodeKey, discoKey, acceptsRoutes });
     this.#prober = new StunProber({ rng });
     this.#links = new DerpLinks({
       arena,
@@ -114,6 +116,11 @@ export class DataPlane {
 
   get endpoints(): readonly OwnEndpoint[] {
     return this.#endpoints;
+  }
+
+  /** Why the home relay is not connected; undefined while it is, or was not tried. */
+  get homeFailure(): TailnetError | undefined {
+    return this.#links.failureOf(this.#home);
   }
 
   isRelayConnected(regionId: number): boolean {

@@ -34,7 +34,13 @@ export function describeStatus(sources: StatusSources): TailnetStatus {
 
 function describeRelay(netmap: Netmap | undefined, plane: DataPlane | undefined): TailnetStatus['relay'] {
   if (netmap === undefined || plane === undefined || plane.home === 0) return undefined;
-  return { regionId: plane.home, code: regionCode(netmap.derpMap, plane.home), isConnected: plane.isHomeConnected };
+  const { home, homeFailure } = plane;
+  return {
+    regionId: home,
+    code: regionCode(netmap.derpMap, home),
+    isConnected: plane.isHomeConnected,
+    ...(homeFailure && { error: { code: homeFailure.code, message: homeFailure.message } }),
+  };
 }
 
 function describePeer(node: NetmapNode, netmap: Netmap, plane: DataPlane | undefined): PeerStatus {
@@ -48,7 +54,8 @@ function describePeer(node: NetmapNode, netmap: Netmap, plane: DataPlane | undef
     addresses: node.addresses.map((prefix) => prefix.address.text),
     allowedIps: node.allowedIps.map(formatPrefix),
     online: node.isOnline ?? false,
-    path: plane === undefined || handle < 0 ? { kind: 'none' } : describePath(plane, handle, netmap),
+    // Before the first handshake a relay is a plan, not a path.
+    path: plane === undefined || !stats?.lastHandshakeUnixMs ? { kind: 'none' } : describePath(plane, handle, netmap),
     rxBytes: stats?.rxBytes ?? 0,
     txBytes: stats?.txBytes ?? 0,
     lastHandshakeUnixMs: stats?.lastHandshakeUnixMs ?? 0,

@@ -2,6 +2,8 @@ import { hostname as machineName } from 'node:os';
 import type { Netmap } from '@heddle/proto/control/netmap';
 import type { CryptoProvider } from '@heddle/proto/crypto/provider';
 import { NameTable } from '@heddle/proto/dns/name-table';
+import type { IpAddress } from '@heddle/proto/ip/address';
+import { formatPrefix, isInPrefix } from '@heddle/proto/ip/prefix';
 import { type DiscoPrivateKey, generatePrivateKey, type NodePrivateKey } from '@heddle/proto/keys/private-key';
 import { ControlClient, type ControlState } from './control/control-client.ts';
 import { createNodeCryptoProvider, nodeRng } from './crypto/node-provider.ts';
@@ -215,6 +217,7 @@ export class Tailnet implements TailnetNode {
       tlsCa: this.#options.tlsCa,
       udpPort: this.#options.udpPort ?? 0,
       isUdpEnabled: this.#options.isUdpEnabled ?? true,
+      acceptsRoutes: this.#options.acceptsRoutes ?? false,
       log: this.#log,
       onEndpoints: (endpoints) => this.#control?.setEndpoints(endpoints),
       onHome: (regionId) => this.#control?.setHomeDerp(regionId),
@@ -338,6 +341,16 @@ export class Tailnet implements TailnetNode {
     return this.#plane;
   }
 
+  #explainNoRoute(address: IpAddress): string {
+    for (const node of this.#netmap?.peers.values() ?? []) {
+      const offer = node.allowedIps.find((prefix) => isInPrefix(prefix, address));
+      if (offer === undefined) continue;
+      const reason = offer.bits === 0 ? 'exit nodes are not used' : 'subnets are not accepted';
+      return `${address.text} lies in ${formatPrefix(offer)} of ${node.name || node.hostname}, but ${reason}`;
+    }
+    return `no node of this tailnet has the address ${address.text}`;
+  }
+
   #findPeer(host: string) {
     const plane = this.#runningPlane();
     const addresses = this.#names?.resolve(host) ?? [];
@@ -345,7 +358,7 @@ export class Tailnet implements TailnetNode {
     if (address === undefined)
       throw new TailnetError('dial/unknown-host', `no node of this tailnet is called "${host}"`);
     const peer = plane.node.routeOf(address);
-    if (peer < 0) throw new TailnetError('dial/no-route', `no node of this tailnet has the address ${address.text}`);
+    if (peer < 0) throw new TailnetError('dial/no-route', this.#explainNoRoute(address));
     return { address, plane, peer };
   }
 }

@@ -16,6 +16,8 @@ export interface JoinOptions {
   readonly udpPort?: number | undefined;
   /** False carries everything by relay. Default true. */
   readonly isUdpEnabled?: boolean | undefined;
+  /** True reaches the subnets that peers serve. Default false; exit nodes (a route to everything) are never used. */
+  readonly acceptsRoutes?: boolean | undefined;
   /** Cancels the join; `close()` ends a joined node. */
   readonly signal?: AbortSignal | undefined;
   /** One line at a time, already redacted. Default: nowhere. */
@@ -53,6 +55,15 @@ export interface PeerPath {
   readonly address?: string;
 }
 
+/** The home relay. */
+export interface RelayStatus {
+  readonly regionId: number;
+  readonly code: string;
+  readonly isConnected: boolean;
+  /** Why it is not connected; undefined while it is, or was not tried. */
+  readonly error?: { readonly code: string; readonly message: string } | undefined;
+}
+
 export interface PeerStatus {
   /** First label of the DNS name. */
   readonly name: string;
@@ -77,7 +88,7 @@ export interface TailnetStatus {
   readonly controlUrl: string;
   readonly addresses: readonly string[];
   readonly peerCount: number;
-  readonly relay: { readonly regionId: number; readonly code: string; readonly isConnected: boolean } | undefined;
+  readonly relay: RelayStatus | undefined;
   readonly endpoints: readonly string[];
   readonly peers: readonly PeerStatus[];
   /** Silent drops and other events, counted by name. */

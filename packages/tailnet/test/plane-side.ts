@@ -38,6 +38,7 @@ export class Side {
       tlsCa: undefined,
       udpPort: options.udpPort ?? 0,
       isUdpEnabled: options.isUdpEnabled,
+      acceptsRoutes: false,
       log: () => {},
       onEndpoints: (endpoints) => this.told.push(endpoints),
       onHome: (regionId) => this.homes.push(regionId),

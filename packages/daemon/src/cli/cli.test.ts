@@ -99,6 +99,16 @@ describe('status', () => {
     expect((await heddle(['vpn', 'status'])).out).toBe(out);
   });
 
+  it('says why there is no relay', async () => {
+    await startEngine();
+    const error = { code: 'derp/tls-certificate', message: 'derp.test has a certificate of an unknown authority' };
+    node.relay = { regionId: 900, code: 'lab', isConnected: false, error };
+    node.go(RUNNING);
+    const line = `relay     lab (not connected: ${error.message} [derp/tls-certificate])`;
+    expect((await heddle(['status'])).out).toContain(line);
+    expect(JSON.parse((await heddle(['status', '--json'])).out)).toMatchObject({ relay: { error } });
+  });
+
   it('has a stable JSON form', async () => {
     await startEngine();
     node.go(RUNNING);

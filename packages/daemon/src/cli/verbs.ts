@@ -67,6 +67,7 @@ const CONNECT_OPTIONS: readonly OptionSpec[] = [
     default: [],
   },
   { flags: '--tls-ca <file>', description: 'PEM file of an additional certificate authority' },
+  { flags: '--accept-routes', description: 'reach the subnets that peers serve', default: false },
   { flags: '--no-udp', description: 'use relays only' },
   { flags: '--verbose', description: 'log everything', default: false },
   { flags: '--foreground', description: 'stay in the foreground until ctrl-C', default: false },

@@ -50,15 +50,14 @@ export function describeStatus(state: TailnetState, status: TailnetStatus | unde
   };
 }
 
-/** Which prefixes lead to which peer. */
-export function describeRoutes(status: TailnetStatus | undefined): RouteInfo[] {
+/** Which prefixes lead to which peer, and which a peer only offers. */
+export function describeRoutes(status: TailnetStatus | undefined, acceptsRoutes: boolean): RouteInfo[] {
   return (status?.peers ?? []).flatMap((peer) =>
-    peer.allowedIps.map((prefix) => ({
-      prefix,
-      peer: peer.name,
-      kind: kindOf(prefix, peer.addresses),
-      online: peer.online,
-    })),
+    peer.allowedIps.map((prefix) => {
+      const kind = kindOf(prefix, peer.addresses);
+      const used = kind === 'address' || (kind === 'subnet' && acceptsRoutes);
+      return { prefix, peer: peer.name, kind, used, online: peer.online };
+    }),
   );
 }
 

@@ -138,8 +138,12 @@ describe('an engine', () => {
     const { engine, nodes, ask } = setUp();
     await engine.start();
     nodes[0]?.go(RUNNING);
-    const routes = (await ask('routes'))['routes'] as { kind: string }[];
-    expect(routes.map((route) => route.kind)).toEqual(['address', 'address', 'subnet', 'exit']);
+    expect((await ask('routes'))['routes']).toMatchObject([
+      { kind: 'address', used: true },
+      { kind: 'address', used: true },
+      { kind: 'subnet', used: false },
+      { kind: 'exit', used: false },
+    ]);
     await engine.stop();
   });
 

@@ -103,7 +103,10 @@ export class Engine {
       case 'peers':
         return { message: 'peers', peers: this.#describeStatus().peers };
       case 'routes':
-        return { message: 'routes', routes: describeRoutes(this.#nodeStatus()) };
+        return {
+          message: 'routes',
+          routes: describeRoutes(this.#nodeStatus(), this.#options.config.acceptsRoutes ?? false),
+        };
       case 'version':
         return { message: `heddle ${this.#options.version}`, version: this.#options.version, node: process.version };
       case 'ping':
@@ -142,8 +145,19 @@ export class Engine {
   }
 
   #joinOptions(): JoinOptions {
-    const { controlUrl, authKey, hostname, stateDir, tlsCa, udpPort, isUdpEnabled } = this.#options.config;
-    return { controlUrl, authKey, hostname, stateDir, tlsCa, udpPort, isUdpEnabled, log: this.#options.log.add };
+    const { controlUrl, authKey, hostname, stateDir, tlsCa, udpPort, isUdpEnabled, acceptsRoutes } =
+      this.#options.config;
+    return {
+      controlUrl,
+      authKey,
+      hostname,
+      stateDir,
+      tlsCa,
+      udpPort,
+      isUdpEnabled,
+      acceptsRoutes,
+      log: this.#options.log.add,
+    };
   }
 
   #handleState(state: TailnetState): void {

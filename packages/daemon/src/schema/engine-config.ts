@@ -14,6 +14,7 @@ export interface EngineConfig {
   readonly tlsCa?: string | undefined;
   readonly udpPort?: number | undefined;
   readonly isUdpEnabled?: boolean | undefined;
+  readonly acceptsRoutes?: boolean | undefined;
   /** `host:port`, or {@link PROXY_OFF}. */
   readonly proxy: string;
   readonly proxyUser?: string | undefined;
@@ -47,6 +48,7 @@ export const engineConfigShape: Shape<EngineConfig> = objectOf({
   tlsCa: optional(text),
   udpPort: optional(integerOf(0, 65_535)),
   isUdpEnabled: optional(flag),
+  acceptsRoutes: optional(flag),
   proxy: text,
   proxyUser: optional(text),
   proxyToken: optional(text),

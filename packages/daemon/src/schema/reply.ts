@@ -40,6 +40,8 @@ export interface RouteInfo {
   /** First label of the peer's name. */
   readonly peer: string;
   readonly kind: 'address' | 'subnet' | 'exit';
+  /** False for a subnet that is not accepted, and for an exit node. */
+  readonly used: boolean;
   readonly online: boolean;
 }
 
@@ -99,7 +101,13 @@ export const replyBodyShapes: { readonly [A in keyof ReplyBodies]: Shape<ReplyBo
   peers: objectOf({ peers: listOf(peerShape) }),
   routes: objectOf({
     routes: listOf(
-      objectOf<RouteInfo>({ prefix: text, peer: text, kind: oneOf(['address', 'subnet', 'exit']), online: flag }),
+      objectOf<RouteInfo>({
+        prefix: text,
+        peer: text,
+        kind: oneOf(['address', 'subnet', 'exit']),
+        used: flag,
+        online: flag,
+      }),
     ),
   }),
   ping: objectOf({ peer: text, address: text, roundTripMs: number, path: pathShape }),

@@ -32,6 +32,15 @@ export interface PeerInfo {
 }
 
 /** The answer to `status`, and what `heddle status --json` prints. */
+/** The home relay. */
+export interface RelayInfo {
+  readonly regionId: number;
+  readonly code: string;
+  readonly isConnected: boolean;
+  /** Why it is not connected. */
+  readonly error?: { readonly code: string; readonly message: string } | undefined;
+}
+
 export interface StatusInfo {
   readonly state: StateName;
   /** Where to log in, while `needs_login`. */
@@ -50,7 +59,7 @@ export interface StatusInfo {
   readonly controlUrl: string;
   readonly addresses: readonly string[];
   readonly peerCount: number;
-  readonly relay: { readonly regionId: number; readonly code: string; readonly isConnected: boolean } | null;
+  readonly relay: RelayInfo | null;
   /** `host:port` of the local proxy; null when it is off. */
   readonly proxy: string | null;
   /** As given: `127.0.0.1:15432:db:5432`. */
@@ -95,7 +104,14 @@ export const statusShape: Shape<StatusInfo> = objectOf({
   controlUrl: text,
   addresses: listOf(text),
   peerCount: number,
-  relay: nullable(objectOf({ regionId: number, code: text, isConnected: flag })),
+  relay: nullable(
+    objectOf<RelayInfo>({
+      regionId: number,
+      code: text,
+      isConnected: flag,
+      error: optional(objectOf({ code: text, message: text })),
+    }),
+  ),
   proxy: nullable(text),
   forwards: listOf(text),
   serves: listOf(text),

@@ -361,11 +361,16 @@ describe('the client', () => {
   });
 
   it('says so when the engine goes away', async () => {
-    const server = await start({ answer: () => new Promise(() => {}) });
+    let close: () => Promise<void> = async () => {};
+    const server = await start({
+      answer: () => {
+        void close();
+        return new Promise(() => {});
+      },
+    });
+    close = () => server.close();
     const client = await ControlClient.connect(path);
     const answer = rejectionCode(client.request({ action: 'status' }));
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    await server.close();
     expect(await answer).toBe('ipc/closed');
   });
 });

@@ -4,6 +4,7 @@ import { ALLOW_ALL, type NodeHost, NodeWorld, netmapOf, REGION } from '../../tes
 import { seededRng } from '../../test/seeded-rng.ts';
 import type { NetmapNode } from '../control/netmap.ts';
 import { nobleProvider } from '../crypto/noble-provider.ts';
+import { type IpPrefix, parsePrefix } from '../ip/prefix.ts';
 import type { TcpConnection } from '../netstack/tcp/connection.ts';
 
 const PORT = 7000;
@@ -267,6 +268,23 @@ describe('a packet from a peer', () => {
     for (const remote of [a.address, a.address6]) expect(world.isReachable(c, remote)).toBe(false);
     expect(a.node.counters.count('wrong-source')).toBe(2);
     expect(a.node.wireguard.stats(a.node.peers.handleOf(c.number)).rxBytes).toBeGreaterThan(0);
+    expectNoLeak(world);
+  });
+
+  test.each([
+    [false, 1],
+    [true, 0],
+  ])('may come from a subnet that its sender serves if routes are accepted: %s', (acceptsRoutes, wrongSources) => {
+    const world = new NodeWorld({ hosts: 2, seed: 33, acceptsRoutes }).introduce();
+    const [a, b] = world.hosts as [NodeHost, NodeHost];
+    const inSubnet = parsePrefix('10.1.2.3') as IpPrefix;
+    const allowedIps = [...b.describe().allowedIps, parsePrefix('10.1.0.0/16') as IpPrefix];
+    retell(world, a, [b.describe({ allowedIps })]);
+    expect(a.node.routeOf(inSubnet.address)).toBe(acceptsRoutes ? a.node.peers.handleOf(b.number) : -1);
+    b.node.setNetmap(netmapOf(b.describe({ addresses: [inSubnet] }), [a.describe()]), world.nowMs);
+    expect(world.isReachable(b, a.address)).toBe(acceptsRoutes);
+    expect(a.node.counters.count('wrong-source')).toBe(wrongSources);
+    if (acceptsRoutes) expect(world.isReachable(a, inSubnet.address)).toBe(true);
     expectNoLeak(world);
   });
 

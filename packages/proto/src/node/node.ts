@@ -19,6 +19,7 @@ import { answerTsmpPing, isTsmp } from '../tsmp/tsmp.ts';
 import { WireGuard } from '../wireguard/wireguard.ts';
 import { PathSources } from './path-sources.ts';
 import { PeerTable } from './peer-table.ts';
+import { usedRoutes } from './used-routes.ts';
 
 /** Largest inner packet: what every Tailscale node uses. */
 export const MTU_BYTES = 1280;
@@ -34,6 +35,8 @@ export interface NodeOptions {
   readonly unixMs: UnixClock;
   readonly nodeKey: NodePrivateKey;
   readonly discoKey: DiscoPrivateKey;
+  /** Whether subnets that peers serve are theirs to us, see {@link usedRoutes}. */
+  readonly acceptsRoutes: boolean;
 }
 
 /**
@@ -80,6 +83,7 @@ export class Node {
   readonly counters: Counters<NodeDrop> = new Counters<NodeDrop>();
   readonly transmit: NodeTransmit = { slot: -1, endpoint: undefined, regionId: 0, to: undefined };
   readonly #arena: PacketArena;
+  readonly #acceptsRoutes: boolean;
   readonly #local = new SlotQueue(LOCAL_QUEUE_MAX);
   readonly #sources = new PathSources();
   // A cookie reply goes back in the slot of the message it answers, to whom it came from: its sender is not known yet.
@@ -93,6 +97,7 @@ export class Node {
   constructor(options: NodeOptions) {
     const { arena, crypto, rng, unixMs, nodeKey, discoKey } = options;
     this.#arena = arena;
+    this.#acceptsRoutes = options.acceptsRoutes;
     this.netstack = new Netstack({ arena, rng, mtuBytes: MTU_BYTES });
     this.path = new PathAgent({ discoKey, nodeKey: nodeKey.publicKey, crypto, rng });
     this.wireguard = new WireGuard({
@@ -343,7 +348,7 @@ export class Node {
     for (const node of netmap.peers.values()) {
       const handle = this.peers.handleOf(node.id);
       if (handle < 0) continue;
-      for (const prefix of node.allowedIps) routes.insert(prefix, handle);
+      for (const prefix of usedRoutes(node, this.#acceptsRoutes)) routes.insert(prefix, handle);
     }
     return routes;
   }

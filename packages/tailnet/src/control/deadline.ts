@@ -4,7 +4,7 @@ export interface DeadlineOptions {
   readonly timeoutMs: number;
   /** Cancels earlier; the task then fails with its reason. */
   readonly signal: AbortSignal;
-  /** What is being waited for, for the message: `the answer to /key`. */
+  /** What is being waited for, for the message: `the answer of example.com to /machine/map`. */
   readonly what: string;
 }
 

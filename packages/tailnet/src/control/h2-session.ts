@@ -54,7 +54,7 @@ export class ControlSession {
   /** @throws {ControlError} `control/timeout`, `control/connection-lost` and others. Any status is an answer. */
   async request(options: ControlRequest): Promise<ControlAnswer> {
     const { timeoutMs, signal, path } = options;
-    return withDeadline({ timeoutMs, signal, what: `the answer to ${path}` }, async (innerSignal) => {
+    return withDeadline({ timeoutMs, signal, what: `the answer of ${this.#host} to ${path}` }, async (innerSignal) => {
       const stream = this.#open(options, innerSignal);
       try {
         return await this.#whileConnected(readAnswer(stream));
@@ -72,7 +72,9 @@ export class ControlSession {
     const stream = this.#open(options, options.signal);
     const { timeoutMs, signal, path } = options;
     const reading = readStart(stream);
-    return withDeadline({ timeoutMs, signal, what: `the answer to ${path}` }, () => this.#whileConnected(reading));
+    return withDeadline({ timeoutMs, signal, what: `the answer of ${this.#host} to ${path}` }, () =>
+      this.#whileConnected(reading),
+    );
   }
 
   /** Ends the connection and everything on it; harmless when repeated. */

@@ -73,7 +73,7 @@ export class DerpLink {
   /** No dial before this time, after a failure. */
   #notBeforeMs = Number.NEGATIVE_INFINITY;
   #restartDelayMs: number | undefined;
-  #warnedCode: string | undefined;
+  #failure: TailnetError | undefined;
 
   constructor(region: DerpRegion, o: DerpLinkOptions) {
     this.#region = region;
@@ -83,6 +83,11 @@ export class DerpLink {
 
   get isConnected(): boolean {
     return this.#state.kind === 'connected';
+  }
+
+  /** Why there is no connection: the last attempt's failure, until one succeeds. */
+  get failure(): TailnetError | undefined {
+    return this.#failure;
   }
 
   /** Drops so far, by reason; of the live connection too. */
@@ -206,7 +211,7 @@ export class DerpLink {
       onLost: (error) => this.#handleLost(stream, error),
     });
     this.#failedAtMs.delete(connection.node.name);
-    this.#warnedCode = undefined;
+    this.#failure = undefined;
     this.#log('info', 'Relay connected', { node: connection.node.name });
     this.#enterConnected(stream);
     // The home may have changed while the dial was under way.
@@ -255,8 +260,8 @@ export class DerpLink {
     this.#restartDelayMs = undefined;
     this.#notBeforeMs = performance.now() + delayMs;
     // One warning per trouble, not one per attempt: a relay may be away for hours.
-    const level = error.code === this.#warnedCode ? 'debug' : 'warn';
-    this.#warnedCode = error.code;
+    const level = error.code === this.#failure?.code ? 'debug' : 'warn';
+    this.#failure = error;
     this.#log(level, error.message, { code: error.code, retryInMs: Math.round(delayMs) });
     if (this.#isWanted()) this.#wait(delayMs);
     else {

@@ -246,9 +246,11 @@ describe('trouble', () => {
     vi.advanceTimersByTime(3000);
     expect(a.links.isConnected(1)).toBe(false);
     expect(a.lines.at(-1)?.message).toContain('probe-timeout');
+    expect(a.links.failureOf(1)?.message).toContain('probe-timeout');
     isMuted = false;
     vi.advanceTimersByTime(1000);
     await a.until(() => a.links.isConnected(1));
+    expect(a.links.failureOf(1)).toBeUndefined();
   });
 });
 

@@ -1,6 +1,7 @@
 import type { DerpMap } from '@heddle/proto/control/derp-map';
 import type { NodePublicKey } from '@heddle/proto/keys/public-key';
 import { Counters } from '@heddle/proto/time/counters';
+import type { TailnetError } from '../tailnet-error.ts';
 import { DerpLink, type DerpLinkOptions } from './derp-link.ts';
 
 /** `onPacket` takes the slot and borrows the source key; `onChange`: some region connected or disconnected. */
@@ -59,6 +60,11 @@ export class DerpLinks {
 
   isConnected(regionId: number): boolean {
     return this.#links.get(regionId)?.isConnected ?? false;
+  }
+
+  /** Why a wanted region is not connected; undefined while it is, or was not tried. */
+  failureOf(regionId: number): TailnetError | undefined {
+    return this.#links.get(regionId)?.failure;
   }
 
   /** The network changed: every connection must prove itself in 3 s, and pending retries are made now. */

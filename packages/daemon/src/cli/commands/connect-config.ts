@@ -17,6 +17,7 @@ export interface ConnectOptions {
   readonly forward: readonly string[];
   readonly serve: readonly string[];
   readonly tlsCa?: string | undefined;
+  readonly acceptRoutes: boolean;
   readonly udp: boolean;
   readonly verbose: boolean;
   readonly foreground: boolean;
@@ -43,6 +44,7 @@ export async function buildConfig(options: ConnectOptions, context: CommandConte
     hostname: options.hostname,
     tlsCa: readCa(options.tlsCa),
     isUdpEnabled: options.udp,
+    acceptsRoutes: options.acceptRoutes,
     proxy: options.proxy,
     proxyUser: options.proxyUser,
     proxyToken: readProxyToken(options),

@@ -15,7 +15,7 @@ export async function routes({ target, terminal }: CommandContext): Promise<void
       route.prefix,
       route.peer,
       route.kind,
-      route.online ? 'online' : 'offline',
+      route.used ? (route.online ? 'online' : 'offline') : 'not used',
     ]);
     terminal.out(rows.length === 0 ? 'No routes\n' : formatTable([['PREFIX', 'PEER', 'KIND', 'STATE'], ...rows]));
   } finally {

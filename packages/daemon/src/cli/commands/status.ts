@@ -1,5 +1,5 @@
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
-import type { StatusInfo } from '../../schema/status.ts';
+import type { RelayInfo, StatusInfo } from '../../schema/status.ts';
 import { ControlClient } from '../../socket/control-client.ts';
 import type { CommandContext } from '../cli-context.ts';
 import { formatAge, printable, writeJson } from '../terminal.ts';
@@ -48,16 +48,18 @@ function formatStatus(info: StatusInfo & { readonly pid: number }, nowUnixMs: nu
   ];
   if (info.dnsName !== '') lines.push(`  name      ${info.dnsName}`);
   if (info.addresses.length > 0) lines.push(`  address   ${info.addresses.join(', ')}`);
-  if (info.relay !== null) {
-    lines.push(
-      `  relay     ${info.relay.code || info.relay.regionId}${info.relay.isConnected ? '' : ' (not connected)'}`,
-    );
-  }
+  if (info.relay !== null) lines.push(`  relay     ${formatRelay(info.relay)}`);
   if (info.proxy !== null) lines.push(`  proxy     ${info.proxy}`);
   for (const spec of info.forwards) lines.push(`  forward   ${spec}`);
   for (const spec of info.serves) lines.push(`  serve     ${spec}`);
   const head = `${lines.map(printable).join('\n')}\n`;
   return info.peers.length === 0 ? head : `${head}\n${formatPeers(info.peers, nowUnixMs)}`;
+}
+
+function formatRelay({ code, regionId, isConnected, error }: RelayInfo): string {
+  const name = code || String(regionId);
+  if (isConnected) return name;
+  return error === undefined ? `${name} (not connected)` : `${name} (not connected: ${error.message} [${error.code}])`;
 }
 
 function describe(info: StatusInfo): string {
