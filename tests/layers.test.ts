@@ -14,7 +14,7 @@ const ALLOWED: Record<string, { node: boolean; packages: readonly string[] }> = 
   lab: { node: true, packages: ['@heddle/proto/', '@heddle/tailnet'] },
   daemon: {
     node: true,
-    packages: ['@heddle/proto/', '@heddle/host/', '@heddle/tailnet', '@heddle/lab', 'commander'],
+    packages: ['@heddle/proto/', '@heddle/host/', '@heddle/tailnet', '@heddle/lab', 'commander', 'yaml', 'classic-level'],
   },
 };
 

@@ -23,7 +23,7 @@ const bundle = await rolldown({
   input: { heddle: fileURLToPath(new URL('./dist/cli/main.js', import.meta.url)) },
   platform: 'node',
   // Native code, loaded by `require` when it is first needed.
-  external: ['koffi'],
+  external: ['koffi', 'classic-level'],
   logLevel: 'warn',
   // Commands in one file cannot be loaded apart; the modules as compiled can.
   checks: { ineffectiveDynamicImport: false },
