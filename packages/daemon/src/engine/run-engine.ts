@@ -1,6 +1,7 @@
 import type { TailnetState } from '@heddle/tailnet/types';
 import type { EngineConfig } from '../schema/engine-config.ts';
 import type { LogRecord } from '../schema/reply.ts';
+import { isReadRequest, parseRequest } from '../schema/request.ts';
 import { startControlServer } from '../socket/control-server.ts';
 import { Engine } from './engine.ts';
 import { EngineLog } from './engine-log.ts';
@@ -45,6 +46,8 @@ export async function runEngine(options: RunOptions): Promise<EngineOutcome> {
   const engine = new Engine({ ...options, log, onStopRequest: () => end.finish({ kind: 'stopped' }) });
   const server = await startControlServer({
     socketPath: config.socketPath,
+    parse: parseRequest,
+    isRead: isReadRequest,
     answer: (request) => engine.answer(request),
     subscribe: (request, send) => {
       const unsubscribe = engine.subscribe(request, send);

@@ -26,7 +26,7 @@ export const RECENT_CONNECTION_COUNT_MAX = 256;
 /** Lines `logs` can return. */
 export const LOG_LINE_COUNT_MAX = 1000;
 
-interface Common {
+export interface CommonFields {
   /** Returned unchanged in the answer. */
   readonly id?: string | number | undefined;
   readonly team?: string | undefined;
@@ -38,7 +38,7 @@ interface Common {
 
 export type EventTopic = 'state' | 'log';
 
-export type ControlRequest = Common &
+export type ControlRequest = CommonFields &
   (
     | { readonly action: 'status' | 'peers' | 'routes' | 'version' | 'reconnect' | 'stop' }
     | { readonly action: 'ping'; readonly peer: string; readonly timeout_ms?: number | undefined }
@@ -48,11 +48,11 @@ export type ControlRequest = Common &
 
 export type ControlAction = ControlRequest['action'];
 
-export type RequestResult =
-  | { readonly kind: 'ok'; readonly request: ControlRequest }
+export type RequestResult<R = ControlRequest> =
+  | { readonly kind: 'ok'; readonly request: R }
   | { readonly kind: 'bad'; readonly code: 'ipc/bad-request' | 'ipc/unknown-action'; readonly message: string };
 
-const common: FieldShapes<Common> = {
+export const commonFields: FieldShapes<CommonFields> = {
   id: optional(either(textOf(0, 128), number)),
   team: optional(
     textLike(/^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9])?$/, 'a name of letters, digits, "-" and "_"'),
@@ -62,43 +62,64 @@ const common: FieldShapes<Common> = {
 };
 
 const SHAPES: { readonly [A in ControlAction]: Shape<ControlRequest> } = {
-  status: objectOf({ action: oneOf(['status']), ...common }),
-  peers: objectOf({ action: oneOf(['peers']), ...common }),
-  routes: objectOf({ action: oneOf(['routes']), ...common }),
-  version: objectOf({ action: oneOf(['version']), ...common }),
-  reconnect: objectOf({ action: oneOf(['reconnect']), ...common }),
-  stop: objectOf({ action: oneOf(['stop']), ...common }),
+  status: objectOf({ action: oneOf(['status']), ...commonFields }),
+  peers: objectOf({ action: oneOf(['peers']), ...commonFields }),
+  routes: objectOf({ action: oneOf(['routes']), ...commonFields }),
+  version: objectOf({ action: oneOf(['version']), ...commonFields }),
+  reconnect: objectOf({ action: oneOf(['reconnect']), ...commonFields }),
+  stop: objectOf({ action: oneOf(['stop']), ...commonFields }),
   ping: objectOf({
     action: oneOf(['ping']),
     peer: textOf(1, 253),
     timeout_ms: optional(integerOf(100, 9000)),
-    ...common,
+    ...commonFields,
   }),
   recent_connections: objectOf({
     action: oneOf(['recent_connections']),
     max: optional(integerOf(1, RECENT_CONNECTION_COUNT_MAX)),
-    ...common,
+    ...commonFields,
   }),
-  logs: objectOf({ action: oneOf(['logs']), max: optional(integerOf(1, LOG_LINE_COUNT_MAX)), ...common }),
+  logs: objectOf({ action: oneOf(['logs']), max: optional(integerOf(1, LOG_LINE_COUNT_MAX)), ...commonFields }),
   subscribe: objectOf({
     action: oneOf(['subscribe']),
     events: optional(listOf(oneOf(['state', 'log']), 8)),
-    ...common,
+    ...commonFields,
   }),
 };
 
+/** Needs no right beyond being a local user. */
+const READ_ACTIONS: ReadonlySet<ControlAction> = new Set<ControlAction>([
+  'status',
+  'peers',
+  'routes',
+  'version',
+  'recent_connections',
+  'logs',
+  'subscribe',
+]);
+
+export function isReadRequest(request: ControlRequest): boolean {
+  return READ_ACTIONS.has(request.action);
+}
+
 /** Checks one parsed line. Unknown fields are ignored, so that a newer client can talk to an older engine. */
 export function parseRequest(json: unknown): RequestResult {
+  return parseByAction(json, SHAPES);
+}
+
+/** Checks a line of any protocol that has a shape for every action. */
+export function parseByAction<R>(json: unknown, shapes: Readonly<Record<string, Shape<R>>>): RequestResult<R> {
   const fields = toActionObject(json);
   if (fields === undefined) {
     return { kind: 'bad', code: 'ipc/bad-request', message: 'Expected {"action": …} or the name of an action' };
   }
   const action = fields['action'];
-  if (typeof action !== 'string' || !Object.hasOwn(SHAPES, action)) {
+  const shape = typeof action === 'string' && Object.hasOwn(shapes, action) ? shapes[action] : undefined;
+  if (shape === undefined) {
     const shown = JSON.stringify(action)?.slice(0, 64) ?? 'nothing';
     return { kind: 'bad', code: 'ipc/unknown-action', message: `Unknown action ${shown}` };
   }
-  const result = SHAPES[action as ControlAction](fields);
+  const result = shape(fields);
   if (result.kind === 'ok') return { kind: 'ok', request: result.value };
   return { kind: 'bad', code: 'ipc/bad-request', message: `Bad "${result.path}": expected ${result.expected}` };
 }

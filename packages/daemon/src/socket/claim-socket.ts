@@ -12,14 +12,14 @@ export interface SocketClaim {
 }
 
 /**
- * Claims a socket path for this process and removes the file a killed predecessor left. The lock decides who may, so two
+ * Claims a socket path for this process, in a folder that all may enter or we alone, and removes the file a killed predecessor left. The lock decides who may, so two
  * engines that start at once cannot remove each other's file.
  * @throws {TailnetError} `ipc/already-running` with the other's pid, `ipc/not-a-socket`, `ipc/path-too-long`,
  * `ipc/unsafe-directory`, `ipc/socket-failed`.
  */
-export async function claimSocket(path: string): Promise<SocketClaim> {
+export async function claimSocket(path: string, isOpenToAll: boolean): Promise<SocketClaim> {
   checkSocketPath(path);
-  prepareSocketDir(path);
+  prepareSocketDir(path, isOpenToAll);
   const lock = lockPath(path);
   try {
     await removeStale(path);
@@ -99,5 +99,5 @@ function alive(text: string): Answer {
 
 function alreadyRunning(path: string, pid: number | undefined): TailnetError {
   const owner = pid === undefined || pid === 0 ? 'another process' : `process ${pid}`;
-  return new TailnetError('ipc/already-running', `An engine is already running at "${path}" (${owner})`);
+  return new TailnetError('ipc/already-running', `heddle is already running at "${path}" (${owner})`);
 }

@@ -11,21 +11,25 @@
 
 import type { Socket } from 'node:net';
 import type { FailureReply } from '../schema/reply.ts';
-import type { ControlRequest } from '../schema/request.ts';
-import { parseRequest, REQUEST_BYTES_MAX } from '../schema/request.ts';
+import { type CommonFields, REQUEST_BYTES_MAX, type RequestResult } from '../schema/request.ts';
 import { type Line, LineSplitter } from './line-splitter.ts';
 
 /** Fields of a reply before `id` is added. */
 export type ReplyFields = Readonly<Record<string, unknown>>;
 
+/** What every request of every protocol has. */
+export type AnyRequest = CommonFields & { readonly action: string };
+
 /** What a connection needs from its server. */
-export interface ConnectionHost {
+export interface ConnectionHost<R extends AnyRequest> {
+  /** Checks one parsed line. */
+  readonly parse: (json: unknown) => RequestResult<R>;
   /** Milliseconds to wait, 0 to pass. */
   admit(): number;
   /** Answers a request. A rejection becomes a failure reply by {@link describeFailure}. */
-  answer(request: ControlRequest): Promise<ReplyFields>;
+  answer(request: R): Promise<ReplyFields>;
   /** Starts the event stream; returns how to end it. Called after the reply to `subscribe` was written. */
-  subscribe(request: ControlRequest, send: (event: ReplyFields) => void): () => void;
+  subscribe(request: R, send: (event: ReplyFields) => void): () => void;
   describeFailure(error: unknown): FailureReply;
 }
 
@@ -36,9 +40,9 @@ const IDLE_TIMEOUT_MS = 60_000;
 const HEARTBEAT_MS = 15_000;
 export const REQUEST_TIMEOUT_MS = 10_000;
 
-export class ControlConnection {
+export class ControlConnection<R extends AnyRequest> {
   readonly #socket: Socket;
-  readonly #host: ConnectionHost;
+  readonly #host: ConnectionHost<R>;
   readonly #splitter = new LineSplitter(REQUEST_BYTES_MAX);
   readonly #waiting: Line[] = [];
   #isAnswering = false;
@@ -46,7 +50,7 @@ export class ControlConnection {
   #unsubscribe: (() => void) | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
 
-  constructor(socket: Socket, host: ConnectionHost) {
+  constructor(socket: Socket, host: ConnectionHost<R>) {
     this.#socket = socket;
     this.#host = host;
     socket.on('data', (chunk) => this.#handleChunk(chunk));
@@ -102,12 +106,12 @@ export class ControlConnection {
     } catch {
       return this.#sendFailure(BAD_JSON);
     }
-    const parsed = parseRequest(json);
+    const parsed = this.#host.parse(json);
     if (parsed.kind === 'bad') return this.#sendFailure({ ok: false, code: parsed.code, message: parsed.message });
     await this.#answerRequest(parsed.request);
   }
 
-  async #answerRequest(request: ControlRequest): Promise<void> {
+  async #answerRequest(request: R): Promise<void> {
     const id = request.id === undefined ? {} : { id: request.id };
     try {
       const fields = await withDeadline(this.#host.answer(request));
@@ -118,7 +122,7 @@ export class ControlConnection {
     }
   }
 
-  #startStream(request: ControlRequest): void {
+  #startStream(request: R): void {
     this.#stopStream();
     if (this.#socket.destroyed) return;
     this.#unsubscribe = this.#host.subscribe(request, (event) => this.#send(event));

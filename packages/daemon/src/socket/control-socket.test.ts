@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { ControlRequest } from '../schema/request.ts';
+import { type ControlRequest, isReadRequest, parseRequest } from '../schema/request.ts';
 import { claimSocket } from './claim-socket.ts';
 import { ControlClient } from './control-client.ts';
 import { type ControlServer, type ControlServerOptions, startControlServer } from './control-server.ts';
@@ -27,9 +27,11 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-async function start(options: Partial<ControlServerOptions> = {}): Promise<ControlServer> {
+async function start(options: Partial<ControlServerOptions<ControlRequest>> = {}): Promise<ControlServer> {
   const server = await startControlServer({
     socketPath: path,
+    parse: parseRequest,
+    isRead: isReadRequest,
     answer: async (request) => ({ message: `did ${request.action}`, saw: request }),
     subscribe: () => () => {},
     nowMs: () => nowMs,
@@ -298,11 +300,11 @@ describe('the socket file', () => {
 
   it('of a living engine refuses a second one and names the pid of the first', async () => {
     await start();
-    await expect(claimSocket(path)).rejects.toThrow(`process ${process.pid}`);
-    expect(await rejectionCode(claimSocket(path))).toBe('ipc/already-running');
+    await expect(claimSocket(path, false)).rejects.toThrow(`process ${process.pid}`);
+    expect(await rejectionCode(claimSocket(path, false))).toBe('ipc/already-running');
     // Even when the lock was removed, the answer at the socket protects it and names the pid.
     for (const name of readdirSync(join(dir, 'run'))) if (name.includes('.lock.')) rmSync(join(dir, 'run', name));
-    await expect(claimSocket(path)).rejects.toThrow(`process ${process.pid}`);
+    await expect(claimSocket(path, false)).rejects.toThrow(`process ${process.pid}`);
     expect(codes(await exchange('"status"\n'))).toEqual([true]);
   });
 
@@ -311,14 +313,14 @@ describe('the socket file', () => {
     const other = createServer((socket) => socket.on('error', () => {}));
     other.listen(path);
     await once(other, 'listening');
-    expect(await rejectionCode(claimSocket(path))).toBe('ipc/already-running');
+    expect(await rejectionCode(claimSocket(path, false))).toBe('ipc/already-running');
     other.close();
   });
 
   it('is never made over something that is not a socket', async () => {
     mkdirSync(join(dir, 'run'));
     writeFileSync(path, 'precious');
-    expect(await rejectionCode(claimSocket(path))).toBe('ipc/not-a-socket');
+    expect(await rejectionCode(claimSocket(path, false))).toBe('ipc/not-a-socket');
     expect(statSync(path).size).toBe(8);
   });
 
@@ -326,9 +328,9 @@ describe('the socket file', () => {
     expect(await rejectionCode(claimSocket(join(dir, 'x'.repeat(100))))).toBe('ipc/path-too-long');
     mkdirSync(join(dir, 'run'));
     chmodSync(join(dir, 'run'), 0o777);
-    expect(await rejectionCode(claimSocket(path))).toBe('ipc/unsafe-directory');
+    expect(await rejectionCode(claimSocket(path, false))).toBe('ipc/unsafe-directory');
     chmodSync(join(dir, 'run'), 0o1777);
-    (await claimSocket(path)).release();
+    (await claimSocket(path, false)).release();
   });
 
   it('can be claimed again and again', async () => {
@@ -358,6 +360,24 @@ describe('the client', () => {
     expect(await rejectionCode(client.request({ action: 'ping', peer: 'x' }))).toBe('dial/timeout');
     expect(await rejectionCode(client.request({ action: 'status' }))).toBe('ipc/bad-reply');
     client.close();
+  });
+
+  it('may be open to all, to read; operators may change things too', async () => {
+    let uid = 4711;
+    const server = await start({
+      isOpenToAll: true,
+      operatorUids: new Set([1234]),
+      identify: () => ({ pid: 1, uid, gid: 1 }),
+      answer: async (request, client) => ({ message: `did ${request.action} for ${client.uid}` }),
+    });
+    expect(statSync(server.path).mode & 0o777).toBe(0o666);
+    expect(statSync(join(dir, 'run')).mode & 0o777).toBe(0o755);
+    expect(await exchange('"version"\n"stop"\n')).toMatchObject([
+      { ok: true, message: 'did version for 4711' },
+      { ok: false, code: 'ipc/forbidden' },
+    ]);
+    uid = 1234;
+    expect(await exchange('"stop"\n')).toMatchObject([{ ok: true, message: 'did stop for 1234' }]);
   });
 
   it('says so when the engine goes away', async () => {

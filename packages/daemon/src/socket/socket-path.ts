@@ -15,14 +15,14 @@ export function checkSocketPath(path: string): void {
 }
 
 /**
- * Makes the folder of a socket, 0700, or checks one that exists: in a folder others can write to, anybody could put a
+ * Makes the folder of a socket, 0755 if it is for all users and else 0700, or checks one that exists: in a folder others can write to, anybody could put a
  * socket of his own in our place. Folders with the sticky bit (/tmp) are safe in that respect.
  * @throws {TailnetError} `ipc/unsafe-directory`, `ipc/socket-failed`.
  */
-export function prepareSocketDir(socketPath: string): void {
+export function prepareSocketDir(socketPath: string, isOpenToAll: boolean): void {
   const path = dirname(socketPath);
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    mkdirSync(path, { recursive: true, mode: isOpenToAll ? 0o755 : 0o700 });
     if (process.platform === 'win32') return;
     const { mode, uid } = statSync(path);
     const own = process.geteuid?.();
