@@ -57,15 +57,16 @@ export async function startDetached(options: DetachedOptions): Promise<DetachedP
   };
 }
 
-function waitForSpawn(child: ChildProcess): Promise<void> {
+/** @throws {NodeJS.ErrnoException} when the program could not be started. */
+export function waitForSpawn(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     child.once('spawn', resolve);
     child.once('error', reject);
   });
 }
 
-// A child that inherits these may talk to the service manager in its parent's name.
-function withoutServiceManager(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+/** Without what would let a child talk to the service manager in our name. */
+export function withoutServiceManager(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const names = ['NOTIFY_SOCKET', 'WATCHDOG_PID', 'WATCHDOG_USEC', 'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'];
   const kept = { ...env };
   for (const name of names) delete kept[name];

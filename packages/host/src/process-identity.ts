@@ -13,8 +13,13 @@ export interface ProcessIdentity {
 
 /** Describes the calling process. */
 export function describeOwnProcess(): ProcessIdentity {
-  const mark = readStartMark(process.pid);
-  return { pid: process.pid, startMark: mark === 'dead' ? '' : mark };
+  return describeProcess(process.pid);
+}
+
+/** Describes a process that lives, for example a child that has not been waited for. */
+export function describeProcess(pid: number): ProcessIdentity {
+  const mark = readStartMark(pid);
+  return { pid, startMark: mark === 'dead' ? '' : mark };
 }
 
 /**
