@@ -31,11 +31,11 @@ export function readGoList(text: string): string[] {
 
 // strconv.Quote: the C escapes, \xNN for bytes that are no UTF-8, \uNNNN and \UNNNNNNNN for what is not printable.
 function unquote(text: string): string {
-  return text.replace(/\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)/g, (_, escape: string) => {
-    const plain = ESCAPES[escape];
+  return text.replace(/\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)/g, (_, sequence: string) => {
+    const plain = ESCAPES[sequence];
     if (plain !== undefined) return plain;
-    if (escape.length === 1) return escape;
-    const code = Number.parseInt(escape.slice(1), 16);
+    if (sequence.length === 1) return sequence;
+    const code = Number.parseInt(sequence.slice(1), 16);
     return code <= 0x10ffff ? String.fromCodePoint(code) : '\ufffd';
   });
 }
