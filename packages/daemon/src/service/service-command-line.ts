@@ -1,0 +1,38 @@
+import type { DesktopDescription, ServerDescription } from './description.ts';
+
+/** A program and its arguments, for an exec without a shell. */
+export type Command = readonly [program: string, ...args: string[]];
+
+/** The supervisor of all teams. */
+export function describeSupervisor(description: DesktopDescription): Command {
+  const { nodePath, command, socketPath, configRoot, stateDbPath, nebulaBinary, logFile } = description;
+  return [
+    nodePath,
+    command,
+    ...['--ipc-mode', 'socket', '--socket-path', socketPath],
+    ...['--config-root', configRoot, '--state-db-path', stateDbPath, '--autostart'],
+    ...(nebulaBinary === undefined ? [] : ['--nebula-binary', nebulaBinary]),
+    ...(logFile === undefined ? [] : ['--log-file', logFile]),
+  ];
+}
+
+/** Nebula alone, for one team. */
+export function describeTeam({ nebulaBinary, teamConfigPath }: ServerDescription): Command {
+  return [nebulaBinary, '-config', teamConfigPath];
+}
+
+/** The question whether a team is still allowed; it stops the team's service when it is not. */
+export function describeCheck(description: ServerDescription): Command {
+  const { nodePath, command, team, configRoot, apiBase } = description;
+  return [
+    nodePath,
+    command,
+    ...['check-auth', '--team', team, '--config-root', configRoot],
+    ...(apiBase === undefined ? [] : ['--api-base', apiBase]),
+  ];
+}
+
+/** The file that the check leaves for a team that is not allowed any more; the team does not start while it is there. */
+export function revocationPath({ configRoot, team }: ServerDescription): string {
+  return `${configRoot}/${team}/auth-revoked.json`;
+}

@@ -1,0 +1,146 @@
+import { describeService, identifyService, SERVICE_DEFAULTS, type ServiceOptions } from './description.ts';
+import { findOurUnits, installService, type Removal, UNIT_MODE, uninstallService } from './installer.ts';
+import type { Command } from './service-command-line.ts';
+import { checkServicePath } from './service-path.ts';
+import {
+  listForgetSteps,
+  listPurgedPaths,
+  listStartSteps,
+  listStopSteps,
+  makeFolderStep,
+  planService,
+  type ServicePlan,
+  type ServiceStep,
+} from './service-plan.ts';
+import type { ServiceSystem } from './service-system.ts';
+import { listUnits, type ServiceManager } from './unit-names.ts';
+
+export type ServiceVerb = 'install-systemd' | 'install-launchd' | 'uninstall';
+
+export interface ServiceCommandOptions extends ServiceOptions {
+  /** Show everything, change nothing; needs neither root nor the service manager. */
+  readonly isDryRun: boolean;
+  readonly isJson: boolean;
+  /** Of `uninstall`: remove configuration and state as well. */
+  readonly isPurge: boolean;
+}
+
+export interface ServiceCommandWorld {
+  readonly out: (text: string) => void;
+  readonly system: ServiceSystem;
+}
+
+/**
+ * Runs one of the verbs that install or remove a service.
+ * @throws {TailnetError} every `service/` code, `ipc/path-too-long`.
+ */
+export async function runServiceCommand(
+  verb: ServiceVerb,
+  options: ServiceCommandOptions,
+  world: ServiceCommandWorld,
+): Promise<void> {
+  const report = verb === 'uninstall' ? await uninstall(options, world) : await install(verb, options, world);
+  world.out(options.isJson ? `${JSON.stringify(report.json, null, 2)}\n` : report.text);
+}
+
+interface Report {
+  readonly json: Readonly<Record<string, unknown>>;
+  readonly text: string;
+}
+
+async function install(
+  verb: Exclude<ServiceVerb, 'uninstall'>,
+  options: ServiceCommandOptions,
+  { system }: ServiceCommandWorld,
+): Promise<Report> {
+  const manager = verb === 'install-systemd' ? 'systemd' : 'launchd';
+  const nebulaBinary = options.nebulaBinary ?? (await findNebula(options, system));
+  const plan = planService(describeService({ ...options, nebulaBinary }), manager);
+  if (options.isDryRun) return reportPlan(plan);
+  const { written, unchanged } = await installService(plan, system);
+  return {
+    json: { ok: true, manager, written, unchanged },
+    text: [
+      ...written.map((path) => `Wrote ${path}\n`),
+      ...unchanged.map((path) => `${path} is as it should be\n`),
+      `The service runs, now and at every start of the machine; see ${showStatus(plan)}\n`,
+    ].join(''),
+  };
+}
+
+async function uninstall(options: ServiceCommandOptions, { system }: ServiceCommandWorld): Promise<Report> {
+  const identity = identifyService(options);
+  const manager: ServiceManager = system.platform === 'darwin' ? 'launchd' : 'systemd';
+  const purgedPaths = options.isPurge ? listPurgedPaths(identity, readPurgePaths(options)) : [];
+  const removal: Removal = { manager, units: listUnits(identity, manager), purgedPaths };
+  if (options.isDryRun) return reportRemoval(removal, system);
+  const { removed, purged } = await uninstallService(removal, system);
+  const lines = [...removed, ...purged].map((path) => `Removed ${path}\n`);
+  const kept = options.isPurge ? [] : ['Configuration and state are kept; --purge removes them as well\n'];
+  return {
+    json: { ok: true, manager, removed, purged },
+    text: [...(removed.length === 0 ? ['No service of heddle is installed here\n'] : []), ...lines, ...kept].join(''),
+  };
+}
+
+// The supervisor looks by itself, for it can be installed before Nebula is; the service of a team cannot.
+async function findNebula(options: ServiceCommandOptions, system: ServiceSystem): Promise<string | undefined> {
+  if (identifyService(options).mode === 'desktop') return undefined;
+  for (const path of [SERVICE_DEFAULTS.nebulaBinary, '/usr/bin/nebula', '/opt/homebrew/bin/nebula']) {
+    if (await system.isPresent(path)) return path;
+  }
+  return undefined;
+}
+
+function readPurgePaths({ configRoot, stateDbPath }: ServiceCommandOptions): {
+  readonly configRoot: string;
+  readonly stateDbPath: string;
+} {
+  return {
+    configRoot: checkServicePath('the config root', configRoot ?? SERVICE_DEFAULTS.configRoot),
+    stateDbPath: checkServicePath('the state database', stateDbPath ?? SERVICE_DEFAULTS.stateDbPath),
+  };
+}
+
+function reportPlan(plan: ServicePlan): Report {
+  const commands = commandsOf([
+    ...plan.folders.map(makeFolderStep),
+    ...listStartSteps(plan.manager, plan.files, false),
+  ]);
+  const mode = UNIT_MODE.toString(8).padStart(4, '0');
+  const files = plan.files.map(({ path, text }) => ({ path, mode, text }));
+  return {
+    json: { ok: true, dryRun: true, manager: plan.manager, files, commands },
+    text: [
+      ...files.map(({ path, text }) => `==> ${path} (mode ${mode})\n${text}\n`),
+      `==> commands\n${commands.map(formatCommand).join('')}`,
+    ].join(''),
+  };
+}
+
+async function reportRemoval(removal: Removal, system: ServiceSystem): Promise<Report> {
+  const { manager, purgedPaths } = removal;
+  const units = await findOurUnits(removal.units, system);
+  const commands = commandsOf([...listStopSteps(manager, units), ...listForgetSteps(manager, units)]);
+  const removed = units.map(({ path }) => path);
+  return {
+    json: { ok: true, dryRun: true, manager, removed, purged: purgedPaths, commands },
+    text: [
+      ...[...removed, ...purgedPaths].map((path) => `Would remove ${path}\n`),
+      `==> commands\n${commands.map(formatCommand).join('')}`,
+    ].join(''),
+  };
+}
+
+function commandsOf(steps: readonly ServiceStep[]): readonly Command[] {
+  return steps.map(({ command }) => command);
+}
+
+function formatCommand(command: Command): string {
+  return `${command.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word}'`)).join(' ')}\n`;
+}
+
+function showStatus({ manager, files }: ServicePlan): string {
+  const name = files[0]?.name ?? '';
+  return manager === 'systemd' ? `systemctl status ${name}` : `launchctl print system/${name}`;
+}
