@@ -141,6 +141,22 @@ describe('a bad configuration', () => {
     expect(parseUserConfig(wide, FILE)).toMatchObject({ message: 'The file holds too many values' });
   });
 
+  it('has a bounded number of aliases, each behind its anchor', () => {
+    const withAliases = (count: number) => `${PKI}a: &a 1\nb: [${Array(count).fill('*a').join(', ')}]\n`;
+    expect(parseUserConfig(withAliases(100), FILE).kind).toBe('ok');
+    expect(parseUserConfig(withAliases(101), FILE)).toMatchObject({ kind: 'bad', line: 6 });
+    expect(parseUserConfig(`${PKI}b: *a\na: &a 1\n`, FILE)).toMatchObject({ kind: 'bad', line: 5 });
+  });
+
+  it('has no key twice, at any depth, however the key is written', () => {
+    for (const twice of ['{ a: 1, "a": 2 }', '{ <<: {}, <<: {} }', '{ 1: x, "1": y }', '[{ a: 1, b: 2, a: 3 }]']) {
+      expect(parseUserConfig(`${PKI}x: ${twice}\n`, FILE)).toMatchObject({
+        line: 5,
+        message: 'A key that is there twice',
+      });
+    }
+  });
+
   it('cannot be too large or too deep', () => {
     expect(parseUserConfig(`# ${'x'.repeat(1 << 20)}`, FILE)).toMatchObject({
       message: 'The file is larger than 1 MiB',

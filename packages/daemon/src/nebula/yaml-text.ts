@@ -19,6 +19,8 @@ export type YamlResult =
 
 const YAML_CHARACTERS_MAX = 1 << 20;
 const ALIAS_COUNT_MAX = 100;
+/** Aliases within what aliases stand for, as the yaml package counts them. */
+const EXPANSION_COUNT_MAX = 10_000;
 const NODE_COUNT_MAX = 100_000;
 const TEXT_CHARACTERS_MAX = 4 << 20;
 const DEPTH_MAX = 64;
@@ -35,15 +37,11 @@ export function parseYaml(text: string): YamlResult {
       return { kind: 'bad', line: counter.linePos(error.pos[0]).line, message };
     }
     keepUnholdableNumbers(document);
-    const loose = findBadAlias(document);
-    if (loose !== undefined) {
-      return {
-        kind: 'bad',
-        line: counter.linePos(loose).line,
-        message: 'An alias without its anchor, or one too many',
-      };
+    const misuse = findMisuse(document);
+    if (misuse !== undefined) {
+      return { kind: 'bad', line: counter.linePos(misuse.at).line, message: misuse.message };
     }
-    const value = copyPlain(document.toJS({ maxAliasCount: ALIAS_COUNT_MAX }), newBudget(), 0);
+    const value = copyPlain(document.toJS({ maxAliasCount: EXPANSION_COUNT_MAX }), newBudget(), 0);
     return { kind: 'ok', value, lineOf: (path) => lineOf(document, counter, path) };
   } catch (error) {
     return { kind: 'bad', line: 0, message: error instanceof TooMuch ? error.message : TOO_NESTED };
@@ -108,7 +106,7 @@ function findRepeatedKey(map: YAMLMap): number | undefined {
   for (const { key } of map.items) {
     if (!isScalar(key)) continue;
     const name = String(key.value);
-    if (seen.has(name) && name !== '<<') return key.range?.[0] ?? 0;
+    if (seen.has(name)) return key.range?.[0] ?? 0;
     seen.add(name);
   }
   return undefined;
