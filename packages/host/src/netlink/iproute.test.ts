@@ -203,20 +203,23 @@ const CLONE_NEWNET = 0x40000000;
 /** Runs `test` while this thread is in an empty network namespace; says why where that is not possible. */
 function withNetworkNamespace(test: () => void): string | undefined {
   if (process.platform !== 'linux') return 'needs Linux';
-  const home = openSync('/proc/thread-self/ns/net', 'r');
   const system = koffi.load(null);
+  const home = openSync('/proc/thread-self/ns/net', 'r');
   try {
     if (system.func('int unshare(int)')(CLONE_NEWNET) !== 0)
       return 'needs the right to make a network namespace (root)';
-    test();
-    return undefined;
+    try {
+      test();
+    } finally {
+      expect(system.func('int setns(int, int)')(home, CLONE_NEWNET)).toBe(0);
+    }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'needs ip (iproute2)';
+    // Only a failed command has it: no iproute2, or a kernel without bridge, veth or tun.
     const { stderr } = error as { stderr?: Buffer };
     if (stderr === undefined) throw error;
-    return `needs a kernel with bridge, veth and tun (${stderr.toString().trim()})`;
+    return `cannot set the tables up (${stderr.toString().trim()})`;
   } finally {
-    expect(system.func('int setns(int, int)')(home, CLONE_NEWNET)).toBe(0);
     closeSync(home);
   }
+  return undefined;
 }
