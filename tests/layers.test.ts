@@ -14,7 +14,15 @@ const ALLOWED: Record<string, { node: boolean; packages: readonly string[] }> = 
   lab: { node: true, packages: ['@heddle/proto/', '@heddle/tailnet'] },
   daemon: {
     node: true,
-    packages: ['@heddle/proto/', '@heddle/host/', '@heddle/tailnet', '@heddle/lab', 'commander', 'yaml', 'classic-level'],
+    packages: [
+      '@heddle/proto/',
+      '@heddle/host/',
+      '@heddle/tailnet',
+      '@heddle/lab',
+      'commander',
+      'yaml',
+      'classic-level',
+    ],
   },
 };
 

@@ -7,9 +7,15 @@ here=$(cd "$(dirname "$0")" && pwd)
 peers=${HEDDLE_PEERS:-$HOME/.cache/heddle-peers}
 mkdir -p "$peers/bin" "$peers/stamps"
 
-for tool in curl openssl; do
-  command -v "$tool" >/dev/null || { apt-get update -qq && apt-get install -y -qq "$tool" >/dev/null; }
-done
+# need TOOL PACKAGE
+need() { command -v "$1" >/dev/null || { apt-get update -qq && apt-get install -y -qq "$2" >/dev/null; }; }
+need curl curl
+need openssl openssl
+need socat socat
+need ip iproute2
+need ping iputils-ping
+# The release that Debian 12 has; whether it is that one is said by the tests.
+need nebula nebula
 command -v go >/dev/null || { echo "make interop needs Go 1.26 or newer on PATH: https://go.dev/dl" >&2; exit 1; }
 
 # install NAME PACKAGE VERSION: one Go program, built once per version.
@@ -24,6 +30,8 @@ install() {
 
 install tailscaled tailscale.com/cmd/tailscaled v1.102.5
 install tailscale tailscale.com/cmd/tailscale v1.102.5
+install nebula-new github.com/slackhq/nebula/cmd/nebula v1.11.1
+install nebula-cert-new github.com/slackhq/nebula/cmd/nebula-cert v1.11.1
 install derper tailscale.com/cmd/derper v1.102.5
 install tailscaled-old tailscale.com/cmd/tailscaled v1.90.6
 install tailscale-old tailscale.com/cmd/tailscale v1.90.6

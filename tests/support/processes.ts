@@ -76,6 +76,7 @@ export function run(
     });
     child.once('error', (error) => resolve({ code: -1, stdout, stderr: error.message }));
     child.once('close', (code) => resolve({ code: code ?? -1, stdout, stderr }));
+    child.stdin.on('error', () => {}); // It ended without reading.
     child.stdin.end(options.input ?? '');
   });
 }

@@ -24,6 +24,8 @@ export interface CommandContext {
   readonly world: CliWorld;
   readonly terminal: Terminal;
   readonly target: Target;
+  /** Control socket of the supervisor. */
+  readonly supervisorPath: string;
   /** `--timeout` in milliseconds; undefined for the command's own. */
   readonly timeoutMs: number | undefined;
 }

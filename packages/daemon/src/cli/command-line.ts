@@ -1,4 +1,5 @@
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import { SUPERVISOR_SOCKET } from '../socket/socket-path.ts';
 import type { CliWorld, CommandContext } from './cli-context.ts';
 import { readQuickly } from './quick-reader.ts';
 import { resolveTarget } from './target.ts';
@@ -29,16 +30,18 @@ async function runVerb(args: readonly string[], world: CliWorld): Promise<number
 
 function createContext(options: OptionValues, world: CliWorld): CommandContext {
   const { out, err, isInteractive, env } = world;
-  const { timeout } = options as { readonly timeout?: number };
+  const { timeout, socketPath } = options as { readonly timeout?: number; readonly socketPath?: string };
   return {
     world,
     terminal: { out, err, isInteractive, isJson: options['json'] === true },
     target: resolveTarget(options, env),
+    supervisorPath: socketPath ?? SUPERVISOR_SOCKET,
     timeoutMs: timeout === undefined ? undefined : timeout * 1000,
   };
 }
 
-async function reportFailure(error: unknown, isJson: boolean, { out, err }: CliWorld): Promise<number> {
+/** Says why a command failed and what to do; resolves with the exit status. */
+export async function reportFailure(error: unknown, isJson: boolean, { out, err }: CliWorld): Promise<number> {
   const [{ describeFailure }, { printable, writeJson }] = await Promise.all([
     import('./failure.ts'),
     import('./terminal.ts'),

@@ -33,7 +33,7 @@ export function describeFailure(error: unknown): Failure {
   const code = error instanceof TailnetError ? error.code : 'cli/internal';
   const message = (error instanceof Error ? error.message : String(error)).replaceAll(/\s*\n\s*/g, ' ');
   const room = code.split('/', 1)[0] ?? '';
-  const [exitStatus, next] = BY_CODE[code] ?? BY_ROOM[room] ?? [EXIT.failed, 'see `heddle logs`'];
+  const [exitStatus, next] = BY_CODE[code] ?? BY_TEAM_CODE[code] ?? BY_ROOM[room] ?? [EXIT.failed, 'see `heddle logs`'];
   return { code, message, next, exitStatus };
 }
 
@@ -100,6 +100,40 @@ const BY_CODE: Readonly<Record<string, Advice>> = {
   'cli/internal': [EXIT.failed, REPORT],
 };
 
+const PROVISION = 'correct it, then: heddle provision';
+const RENEW = 'renew it on the machine of the authority, then: heddle up TEAM';
+
+const BY_TEAM_CODE: Readonly<Record<string, Advice>> = {
+  'state/bad-dump': [EXIT.state, 'pass the output of: heddle state dump'],
+  'state/busy': [EXIT.conflict, 'run the same command again'],
+  'team/no-daemon': [EXIT.notRunning, 'start it: heddle --ipc-mode socket; or pass its --socket-path'],
+  'team/unknown': [EXIT.usage, 'see heddle list; a new one is taken over by heddle provision'],
+  'team/no-config': [EXIT.usage, 'write config.yml or tailnet.yml into a folder of that name below the config root'],
+  'team/bad-config': [EXIT.usage, PROVISION],
+  'team/unsafe-config': [EXIT.usage, 'chown root and chmod go-w, then: heddle provision'],
+  'team/bad-config-root': [EXIT.usage, 'choose another one with --config-root'],
+  'team/bad-daemon-file': [EXIT.usage, 'correct it, or move it away'],
+  'team/kind-changed': [EXIT.conflict, 'take it down first: heddle down TEAM'],
+  'team/not-running': [EXIT.notRunning, 'bring it up: heddle up TEAM'],
+  'team/not-supported': [EXIT.usage, 'see heddle list for the kinds'],
+  'team/internal': [EXIT.failed, REPORT],
+  'nebula/pki-missing': [EXIT.usage, PROVISION],
+  'nebula/pki-invalid': [EXIT.usage, PROVISION],
+  'nebula/pki-mismatch': [EXIT.usage, PROVISION],
+  'nebula/config-invalid': [EXIT.usage, PROVISION],
+  'nebula/certificate-expired': [EXIT.usage, RENEW],
+  'nebula/ca-expired': [EXIT.usage, RENEW],
+  'nebula/no-privilege': [EXIT.forbidden, 'run the daemon as root, or give it CAP_NET_ADMIN and /dev/net/tun'],
+  'nebula/device-busy': [EXIT.conflict, 'end the process that holds the device'],
+  'nebula/device-conflict': [EXIT.conflict, 'remove that device, or rename the team'],
+  'nebula/port-in-use': [EXIT.conflict, 'end that program, or change listen.port'],
+  'nebula/stats-port-in-use': [EXIT.conflict, 'change stats.listen'],
+  'service/not-root': [EXIT.forbidden, 'run it with sudo'],
+  'service/bad-path': [EXIT.usage, 'choose a path that only root can change, without special characters'],
+  'service/bad-option': [EXIT.usage, 'see heddle help install-systemd'],
+  'service/foreign-unit': [EXIT.conflict, 'move that unit away, or keep it'],
+};
+
 const BY_ROOM: Readonly<Record<string, Advice>> = {
   usage: [EXIT.usage, 'see heddle help'],
   ipc: [EXIT.failed, 'see heddle logs'],
@@ -112,5 +146,9 @@ const BY_ROOM: Readonly<Record<string, Advice>> = {
   forward: [EXIT.conflict, 'choose another local port with --forward'],
   serve: [EXIT.conflict, 'choose another port with --serve'],
   listen: [EXIT.conflict, 'choose another port with --serve'],
+  team: [EXIT.failed, 'see heddle list and heddle logs'],
+  plan: [EXIT.conflict, 'see heddle plan'],
+  nebula: [EXIT.failed, 'see heddle list'],
+  service: [EXIT.failed, 'see what it would do: --dry-run'],
   lab: [EXIT.conflict, 'choose another --port or --host'],
 };

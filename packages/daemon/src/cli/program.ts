@@ -9,12 +9,28 @@ export const ENGINE_COMMAND = '__vpn-daemon';
  */
 export async function runCli(args: readonly string[], world: CliWorld): Promise<number> {
   if (args[0] === ENGINE_COMMAND) return runEngine(args, world);
+  if (isDaemonCommand(args)) return (await import('./run-daemon.ts')).runDaemonCommand(args, world);
   const { runCommandLine } = await import('./command-line.ts');
   return runCommandLine(args, world);
+}
+
+/** True for a command line that starts the supervisor instead of a verb. */
+function isDaemonCommand(args: readonly string[]): boolean {
+  return args.some((arg) => arg === '--ipc-mode' || arg.startsWith('--ipc-mode='));
 }
 
 async function runEngine(args: readonly string[], { loadParts, version }: CliWorld): Promise<number> {
   const parts = loadParts();
   const { runEngineProcess } = await import('../engine/engine-process.ts');
-  return runEngineProcess({ parts, version, reportFd: args[1] === '--report-fd' ? Number(args[2]) : undefined });
+  return runEngineProcess({
+    parts,
+    version,
+    reportFd: descriptorOf(args, '--report-fd'),
+    lifelineFd: descriptorOf(args, '--lifeline-fd'),
+  });
+}
+
+function descriptorOf(args: readonly string[], name: string): number | undefined {
+  const at = args.indexOf(name);
+  return at < 0 ? undefined : Number(args[at + 1]);
 }

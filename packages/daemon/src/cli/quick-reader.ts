@@ -40,7 +40,9 @@ export function readQuickly(
       options[keyOf(name)] = !name.startsWith('--no-');
     }
   }
-  if (rest.length !== (verb.argument === undefined ? 0 : 1)) return undefined;
+  const isOptional = verb.argument?.name.startsWith('[') ?? false;
+  const isFit = rest.length === (verb.argument === undefined ? 0 : 1) || (isOptional && rest.length === 0);
+  if (!isFit) return undefined;
   return { verb, options, argument: rest[0] ?? '' };
 }
 

@@ -4,6 +4,7 @@
  */
 
 import type { CommandContext } from './cli-context.ts';
+import { TEAM_VERBS } from './team-verbs.ts';
 
 /** One option. Its value is a text, or true when the flags name none, or what `parse` makes of the text. */
 export interface OptionSpec {
@@ -153,6 +154,7 @@ export const VERBS: readonly VerbSpec[] = [
       await ping(argument, options as unknown as Parameters<typeof ping>[1], context);
     },
   },
+  ...TEAM_VERBS,
   {
     name: 'lab',
     description: 'run a small coordination server and relay for trying things out',

@@ -6,6 +6,7 @@
 
 import { Buffer } from 'node:buffer';
 import { readSync, unlinkSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { CONFIG_BYTES_MAX, type EngineConfig, engineConfigShape } from '../schema/engine-config.ts';
 import type { LogRecord } from '../schema/reply.ts';
@@ -22,6 +23,8 @@ export interface EngineProcessOptions {
   readonly version: string;
   /** Descriptor of the pipe that waits for the start report; undefined when nobody waits. */
   readonly reportFd: number | undefined;
+  /** Descriptor that closes when the supervisor has ended; the engine then ends too. Undefined without supervisor. */
+  readonly lifelineFd: number | undefined;
 }
 
 /** How long a failed engine that nobody has heard of answers at its socket. */
@@ -74,9 +77,25 @@ async function runConfigured(
       reporter.tell(describeState(state));
     },
     onState: (state) => reporter.tell(describeState(state)),
-    signal: installSignals(writeLog),
+    signal: endSignal(writeLog, options.lifelineFd),
     lingerMs: () => (reporter.isHeard ? 0 : LINGER_MS),
   });
+}
+
+function endSignal(writeLog: (record: LogRecord) => void, lifelineFd: number | undefined): AbortSignal {
+  const signal = installSignals(writeLog);
+  return lifelineFd === undefined ? signal : AbortSignal.any([signal, watchLifeline(lifelineFd)]);
+}
+
+/** Aborts when the other end of the descriptor is gone, however that came. */
+function watchLifeline(fd: number): AbortSignal {
+  const abort = new AbortController();
+  const lifeline = new Socket({ fd, readable: true, writable: false });
+  lifeline.on('error', () => abort.abort());
+  lifeline.on('close', () => abort.abort());
+  lifeline.resume();
+  lifeline.unref();
+  return abort.signal;
 }
 
 function writeToStdout(record: LogRecord): void {

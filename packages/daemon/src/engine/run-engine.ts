@@ -48,6 +48,7 @@ export async function runEngine(options: RunOptions): Promise<EngineOutcome> {
     socketPath: config.socketPath,
     parse: parseRequest,
     isRead: isReadRequest,
+    requestCountMaxPerMinute: config.isSupervised ? Number.POSITIVE_INFINITY : undefined,
     answer: (request) => engine.answer(request),
     subscribe: (request, send) => {
       const unsubscribe = engine.subscribe(request, send);

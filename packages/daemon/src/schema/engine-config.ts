@@ -24,6 +24,8 @@ export interface EngineConfig {
   /** `tailnet port:host:port`. */
   readonly serves: readonly string[];
   readonly isVerbose: boolean;
+  /** True for the engine of a team: its supervisor limits what clients ask. */
+  readonly isSupervised?: boolean | undefined;
 }
 
 /** The engine's first line on descriptor 3. The events of its way to `running` follow if `ok`, see `event.ts`. */
@@ -55,6 +57,7 @@ export const engineConfigShape: Shape<EngineConfig> = objectOf({
   forwards: listOf(text),
   serves: listOf(text),
   isVerbose: flag,
+  isSupervised: optional(flag),
 });
 
 export const startReportShape: Shape<StartReport> = taggedBy<StartReport>('ok', {

@@ -29,7 +29,8 @@ export interface FailureReply {
 export interface SuccessReply {
   readonly ok: true;
   readonly message: string;
-  readonly pid: number;
+  /** Of the engine; with the supervisor that of the team, if it has a process. */
+  readonly pid?: number | undefined;
   readonly id?: string | number | undefined;
 }
 
@@ -85,7 +86,12 @@ const failureShape: Shape<FailureReply> = objectOf({
   retry_after_ms: optional(number),
 });
 
-const successShape: Shape<SuccessReply> = objectOf({ ok: oneOf([true]), message: text, pid: number, id: idShape });
+const successShape: Shape<SuccessReply> = objectOf({
+  ok: oneOf([true]),
+  message: text,
+  pid: optional(number),
+  id: idShape,
+});
 
 export const replyHeadShape: Shape<ReplyHead> = taggedBy<ReplyHead>('ok', { false: failureShape, true: successShape });
 

@@ -19,8 +19,9 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const REPLY_BYTES_MAX = 16_777_216;
 
 /** What a successful request returns, by action. */
-export type Answer<A extends ControlRequest['action']> = SuccessReply &
-  (A extends keyof ReplyBodies ? ReplyBodies[A] : unknown);
+export type Answer<A extends ControlRequest['action']> = SuccessReply & {
+  readonly pid: number;
+} & (A extends keyof ReplyBodies ? ReplyBodies[A] : unknown);
 
 /** A connection to an engine's control socket. One request at a time. */
 export class ControlClient {
@@ -52,10 +53,18 @@ export class ControlClient {
    * @throws {TailnetError} with the engine's code, `ipc/timeout`, or `ipc/closed` when the engine ended meanwhile.
    */
   async request<R extends ControlRequest>(request: R): Promise<Answer<R['action']>> {
+    return checkBody(request.action, await this.ask(request)) as Answer<R['action']>;
+  }
+
+  /**
+   * As {@link request} for any action of any server; only the head of the answer has been checked.
+   * @throws {TailnetError} as {@link request}.
+   */
+  async ask(request: { readonly action: string }): Promise<SuccessReply> {
     this.#socket.write(`${JSON.stringify(request)}\n`);
     const reply = await this.#nextReply(request.action);
     if (!reply.ok) throw new TailnetError(reply.code, reply.message, { cause: reply, isRetryable: isLimit(reply) });
-    return checkBody(request.action, reply) as Answer<R['action']>;
+    return reply;
   }
 
   /** Turns the connection into the stream of these events; it ends when the engine does. */

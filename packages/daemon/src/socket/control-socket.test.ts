@@ -325,7 +325,7 @@ describe('the socket file', () => {
   });
 
   it('needs a path the system can hold and a folder nobody else can change', async () => {
-    expect(await rejectionCode(claimSocket(join(dir, 'x'.repeat(100))))).toBe('ipc/path-too-long');
+    expect(await rejectionCode(claimSocket(join(dir, 'x'.repeat(100)), false))).toBe('ipc/path-too-long');
     mkdirSync(join(dir, 'run'));
     chmodSync(join(dir, 'run'), 0o777);
     expect(await rejectionCode(claimSocket(path, false))).toBe('ipc/unsafe-directory');

@@ -6,6 +6,9 @@ import { TailnetError } from '@heddle/tailnet/tailnet-error';
 /** sun_path is 104 bytes on macOS and 108 on Linux, with its NUL; older Node cuts longer paths silently. */
 export const SOCKET_PATH_BYTES_MAX = 103;
 
+/** Where the supervisor listens unless it is told otherwise; clients of many years know it. */
+export const SUPERVISOR_SOCKET = '/var/run/tech.deltaops.cvpn/cmd.sock';
+
 /** @throws {TailnetError} `ipc/path-too-long`. */
 export function checkSocketPath(path: string): void {
   const length = Buffer.byteLength(path);

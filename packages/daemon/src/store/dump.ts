@@ -62,7 +62,7 @@ export function dumpStore(store: StateStore): string {
 /**
  * Puts the content of a dump in place of the database at the path, damaged or not, whole or not at all. The instance is
  * that of the dump; one without `meta` makes a new instance.
- * @throws {TailnetError} `state/bad-dump` (names the field), `state/in-use`, `state/foreign`, `state/newer`,
+ * @throws {TailnetError} `state/bad-dump` (names the field), `state/locked`, `state/foreign`, `state/newer-version`,
  * `state/disk-full`, `state/unwritable`. The database at the path is then what it was.
  */
 export async function restoreStore(path: string, jsonText: string, deps: StoreDeps): Promise<RestoreResult> {

@@ -181,7 +181,7 @@ describe('kill -9', () => {
     const path = join(folder, 'owners', 'state.db');
     const owner = new Writer('hold', path);
     await owner.until('found');
-    const refused = { code: 'state/in-use', message: expect.stringContaining(`process ${owner.process.pid}`) };
+    const refused = { code: 'state/locked', message: expect.stringContaining(`process ${owner.process.pid}`) };
     await expect(StateStore.open(path, deps)).rejects.toMatchObject(refused);
     await owner.kill();
     const store = await StateStore.open(path, deps);

@@ -24,7 +24,7 @@ type Level = ClassicLevel<string, string>;
 
 /**
  * Opens the LevelDB in a folder. The native code is loaded here, by whoever first needs it.
- * @throws {TailnetError} `state/in-use`, `state/corrupt`, `state/disk-full`, `state/unwritable`.
+ * @throws {TailnetError} `state/locked`, `state/corrupt`, `state/disk-full`, `state/unwritable`.
  */
 export async function openLevelDatabase(path: string, options: OpenDatabaseOptions): Promise<StoreDatabase> {
   const guard = <T>(work: Promise<T>): Promise<T> =>
@@ -42,7 +42,7 @@ export async function openLevelDatabase(path: string, options: OpenDatabaseOptio
 /**
  * Takes LevelDB's own lock, which also holds between containers that share a disk, and gives it back. The database is
  * not opened for that, so a damaged one stays as it is.
- * @throws {TailnetError} `state/in-use`.
+ * @throws {TailnetError} `state/locked`.
  */
 export async function refuseIfOpen(path: string): Promise<void> {
   try {
@@ -50,7 +50,7 @@ export async function refuseIfOpen(path: string): Promise<void> {
     await openLevel(path, { createIfMissing: false, errorIfExists: true });
   } catch (error) {
     const mapped = toStoreError(error, path);
-    if (mapped.code === 'state/in-use') throw mapped;
+    if (mapped.code === 'state/locked') throw mapped;
   }
 }
 

@@ -82,7 +82,7 @@ export class StateStore {
 
   /**
    * Opens the database at the path, a folder that is made when it is missing or empty.
-   * @throws {TailnetError} `state/in-use` (names the owner's pid), `state/foreign`, `state/newer`, `state/corrupt` (names
+   * @throws {TailnetError} `state/locked` (names the owner's pid), `state/foreign`, `state/newer-version`, `state/corrupt` (names
    * the key), `state/disk-full`, `state/unwritable`. What is foreign or newer has not been touched then.
    */
   static async open(path: string, deps: StoreDeps): Promise<StateStore> {

@@ -6,7 +6,7 @@ import { TailnetError } from '@heddle/tailnet/tailnet-error';
 /** @param pid Of the owner; undefined when the system does not tell. */
 export function inUse(path: string, pid: number | undefined): TailnetError {
   const owner = pid === undefined ? 'another process' : `process ${pid}`;
-  return new TailnetError('state/in-use', `State "${path}" is in use by ${owner}`, { isRetryable: true });
+  return new TailnetError('state/locked', `State "${path}" is in use by ${owner}`, { isRetryable: true });
 }
 
 export function foreign(path: string, what: string): TailnetError {
@@ -16,7 +16,7 @@ export function foreign(path: string, what: string): TailnetError {
 /** @param what The state, or the dump. */
 export function newer(what: string, schemaVersion: number): TailnetError {
   const message = `${what} was written by a later version of heddle (schema ${schemaVersion}); use that one`;
-  return new TailnetError('state/newer', message);
+  return new TailnetError('state/newer-version', message);
 }
 
 /** @param what Names the key, or the file, that cannot be read. */

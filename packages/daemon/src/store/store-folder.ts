@@ -45,7 +45,7 @@ const OUR_NAME = /^(?:FORMAT|\.FORMAT\.tmp|CURRENT|LOCK|LOG|LOG\.old|MANIFEST-[0
 
 /**
  * Looks what is at the path, and changes nothing.
- * @throws {TailnetError} `state/foreign`, `state/newer`, `state/unwritable`.
+ * @throws {TailnetError} `state/foreign`, `state/newer-version`, `state/unwritable`.
  */
 export function inspectFolder(path: string): FolderState {
   return guard(path, () => {
@@ -64,7 +64,7 @@ export function inspectFolder(path: string): FolderState {
 
 /**
  * Becomes the owner of the path, and tidies up behind a killed one. Whatever is there has been inspected before.
- * @throws {TailnetError} `state/in-use` with the owner's pid, `state/foreign`, `state/disk-full`, `state/unwritable`.
+ * @throws {TailnetError} `state/locked` with the owner's pid, `state/foreign`, `state/disk-full`, `state/unwritable`.
  */
 export function claimFolder(path: string): InstanceLock {
   return guard(path, () => {

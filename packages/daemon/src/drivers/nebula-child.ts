@@ -1,0 +1,144 @@
+import type { Child } from '@heddle/host/child-process';
+import { isInPrefix, parsePrefix } from '@heddle/proto/ip/prefix';
+import { expiryOf } from '../nebula/certificate-expiry.ts';
+import { explainExit } from '../nebula/failure-reason.ts';
+import { activeInterface } from '../nebula/log-facts.ts';
+import { type NebulaLogLine, parseLogLine } from '../nebula/log-line.ts';
+import type { Health, TeamChild, TeamFacts, TeamFailure } from '../team/driver.ts';
+import { rotateLog } from '../team/log-rotation.ts';
+import { readTail } from '../team/log-tail.ts';
+import type { DeviceProbe } from './device-probe.ts';
+import type { NebulaSetup } from './nebula-setup.ts';
+
+export interface NebulaChildOptions {
+  readonly child: Child;
+  readonly setup: NebulaSetup;
+  /** Undefined when the configuration switches it off. */
+  readonly device: string | undefined;
+  readonly logPath: string;
+  /** Size of the log before this process. */
+  readonly logOffset: number;
+  readonly probe: DeviceProbe | undefined;
+  readonly unixMs: () => number;
+}
+
+const LOOK_OFTEN_MS = 10;
+const LOOK_OFTEN_COUNT = 100;
+const LOOK_SELDOM_MS = 100;
+
+/**
+ * A Nebula process as the child of a team. Its log says "active" before the device has an address, so it is up when the
+ * kernel says so; only without a device, or a kernel to ask, the log is believed.
+ */
+export class NebulaChild implements TeamChild {
+  readonly identity: TeamChild['identity'];
+  readonly ready: Promise<TeamFacts>;
+  readonly waiting: Promise<string> = new Promise(() => {});
+  readonly exited: Promise<TeamFailure>;
+  readonly #o: NebulaChildOptions;
+  #hasExited = false;
+  #lookCount = 0;
+
+  constructor(options: NebulaChildOptions) {
+    this.#o = options;
+    this.identity = options.child.identity;
+    this.ready = new Promise((resolve) => this.#look(resolve));
+    this.exited = options.child.exited.then((exit) => {
+      this.#hasExited = true;
+      return explainExit(this.#logLines(), exit);
+    });
+  }
+
+  async checkHealth(): Promise<Health> {
+    rotateLog(this.#o.logPath);
+    return this.#deviceHealth() ?? this.#certificateHealth();
+  }
+
+  signal(name: 'SIGTERM' | 'SIGKILL'): void {
+    this.#o.child.kill(name);
+  }
+
+  #look(becomeReady: (facts: TeamFacts) => void): void {
+    if (this.#hasExited) return;
+    if (this.#isUp()) {
+      becomeReady(this.#facts());
+      return;
+    }
+    this.#lookCount++;
+    setTimeout(() => this.#look(becomeReady), this.#lookCount < LOOK_OFTEN_COUNT ? LOOK_OFTEN_MS : LOOK_SELDOM_MS);
+  }
+
+  #isUp(): boolean {
+    const { device, probe } = this.#o;
+    if (device === undefined || probe === undefined) {
+      return this.#logLines().some((line) => activeInterface(line) !== undefined);
+    }
+    const state = probe(device);
+    return state?.isUp === true && this.#missingAddress(state.addresses) === undefined;
+  }
+
+  #facts(): TeamFacts {
+    const { device, setup } = this.#o;
+    const addresses = device === undefined ? [] : this.#addresses();
+    return { device, addresses, networks: setup.networks, proxy: undefined };
+  }
+
+  #addresses(): string[] {
+    return this.#o.setup.networks.flatMap((network) => parsePrefix(network)?.address.text ?? []);
+  }
+
+  #missingAddress(present: readonly string[]): string | undefined {
+    return this.#addresses().find((address) => !present.includes(address));
+  }
+
+  #deviceHealth(): Health | undefined {
+    const { device, probe } = this.#o;
+    const state = device === undefined ? undefined : probe?.(device);
+    if (device === undefined || probe === undefined) return undefined;
+    if (state === undefined) return { kind: 'failed', code: 'nebula/device-lost', message: `${device} is gone` };
+    if (!state.isUp) return { kind: 'failed', code: 'nebula/device-down', message: `${device} was set down` };
+    const missing = this.#missingAddress(state.addresses);
+    if (missing !== undefined) {
+      return { kind: 'failed', code: 'nebula/address-lost', message: `${device} has lost its address ${missing}` };
+    }
+    const network = this.#missingRoute(state.routes);
+    if (network === undefined) return undefined;
+    return { kind: 'failed', code: 'nebula/route-lost', message: `The route of ${network} leads to ${device} no more` };
+  }
+
+  /** Another program that takes the same prefix replaces the route, and it does not come back by itself. */
+  #missingRoute(routes: readonly string[]): string | undefined {
+    const present = routes.flatMap((route) => parsePrefix(route) ?? []);
+    return this.#o.setup.networks.find((text) => {
+      const network = parsePrefix(text);
+      return (
+        network !== undefined &&
+        !present.some((route) => route.bits <= network.bits && isInPrefix(route, network.address))
+      );
+    });
+  }
+
+  #certificateHealth(): Health {
+    const { setup, unixMs } = this.#o;
+    if (setup.certificates.length === 0) return { kind: 'ok' };
+    const expiry = expiryOf(setup.certificates, setup.authorities, unixMs());
+    const what = 'which' in expiry && expiry.which === 'ca' ? 'certificate authority' : 'certificate';
+    if (expiry.kind === 'expiring') {
+      const until = new Date(expiry.notAfterUnixMs).toISOString();
+      return { kind: 'warning', code: 'nebula/certificate-expiring', message: `The ${what} ends at ${until}` };
+    }
+    if (expiry.kind === 'expired') {
+      return { kind: 'warning', code: 'nebula/certificate-expired', message: `The ${what} has expired` };
+    }
+    return { kind: 'ok' };
+  }
+
+  /** The newest lines of this process. */
+  #logLines(): NebulaLogLine[] {
+    const text = readTail(this.#o.logPath, this.#o.logOffset) ?? '';
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map(parseLogLine);
+  }
+}

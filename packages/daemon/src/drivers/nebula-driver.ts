@@ -1,0 +1,113 @@
+import { mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { startChild } from '@heddle/host/child-process';
+import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import { findNebula } from '../nebula/binary.ts';
+import { expiryOf } from '../nebula/certificate-expiry.ts';
+import { renderConfig } from '../nebula/render-config.ts';
+import type { TeamClaims } from '../plan/claims.ts';
+import { reasonOf } from '../socket/socket-path.ts';
+import type { Assignment, TeamChild, TeamDriver, TeamNeeds } from '../team/driver.ts';
+import type { DeviceProbe } from './device-probe.ts';
+import { NebulaChild } from './nebula-child.ts';
+import { type NebulaSetup, readNebulaSetup } from './nebula-setup.ts';
+import type { TeamPaths } from './team-paths.ts';
+
+export interface NebulaDriverOptions {
+  readonly team: string;
+  readonly paths: TeamPaths;
+  /** Absolute path of the program; undefined to look in PATH. */
+  readonly binary: string | undefined;
+  readonly probe: DeviceProbe | undefined;
+  readonly unixMs: () => number;
+}
+
+/** What Nebula gets instead of our environment. */
+const CHILD_ENV = {
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  LANG: 'C.UTF-8',
+  GOTRACEBACK: 'single',
+};
+
+/** Runs a Nebula network in a process of the external program. */
+export class NebulaDriver implements TeamDriver {
+  readonly kind = 'nebula';
+  readonly #o: NebulaDriverOptions;
+
+  constructor(options: NebulaDriverOptions) {
+    this.#o = options;
+  }
+
+  async inspect(): Promise<TeamNeeds> {
+    const setup = readNebulaSetup(this.#o.paths.configDir);
+    const { config, certificates, networks } = setup;
+    const claims: TeamClaims = {
+      team: this.#o.team,
+      kind: 'nebula',
+      networks,
+      unsafeRoutes: [],
+      // The user's name is a wish only in so far as it is not one of the names that examples carry.
+      device: undefined,
+      wantsDevice: !config.tun.isDisabled,
+      listenPort: config.isLighthouse ? config.listen.port : 0,
+      isListenPortFixed: config.isLighthouse,
+      proxyPort: undefined,
+      forwardPorts: [],
+    };
+    const ends = certificates.map((certificate) => certificate.notAfterUnixMs);
+    return { claims, certNotAfterUnixMs: ends.length === 0 ? undefined : Math.min(...ends) };
+  }
+
+  async start({ device, listenPort }: Assignment): Promise<TeamChild> {
+    const { paths, binary, probe, unixMs } = this.#o;
+    const setup = readNebulaSetup(paths.configDir);
+    refuseExpired(setup, unixMs());
+    const command = findNebula({ path: binary, searchPath: CHILD_ENV.PATH, uid: process.geteuid?.() });
+    const { isDisabled } = setup.config.tun;
+    const rendered = renderConfig(setup.config, {
+      device: device ?? setup.config.tun.device ?? '',
+      listenPort: listenPort ?? 0,
+      logFormat: 'json',
+    });
+    try {
+      mkdirSync(paths.dir, { recursive: true, mode: 0o700 });
+      writeRendered(paths.renderedPath, rendered);
+      const logOffset = statSync(paths.logPath, { throwIfNoEntry: false })?.size ?? 0;
+      const child = await startChild({
+        command,
+        args: ['-config', paths.renderedPath],
+        logPath: paths.logPath,
+        env: CHILD_ENV,
+        input: undefined,
+        isReporting: false,
+      });
+      const name = isDisabled ? undefined : device;
+      return new NebulaChild({ child, setup, device: name, logPath: paths.logPath, logOffset, probe, unixMs });
+    } catch (error) {
+      throw new TailnetError('nebula/start-failed', `Cannot start "${command}" (${reasonOf(error)})`, {
+        isRetryable: true,
+      });
+    }
+  }
+
+  async removeFiles(): Promise<void> {
+    rmSync(this.#o.paths.dir, { recursive: true, force: true });
+  }
+}
+
+/** Nebula would refuse it as well, and its peers sooner. */
+function refuseExpired({ certificates, authorities }: NebulaSetup, nowUnixMs: number): void {
+  if (certificates.length === 0) return;
+  const expiry = expiryOf(certificates, authorities, nowUnixMs);
+  if (expiry.kind !== 'expired') return;
+  const since = new Date(expiry.notAfterUnixMs).toISOString();
+  if (expiry.which === 'ca')
+    throw new TailnetError('nebula/ca-expired', `The certificate authority expired at ${since}`);
+  throw new TailnetError('nebula/certificate-expired', `The certificate of this machine expired at ${since}`);
+}
+
+/** It may hold the private key. */
+function writeRendered(path: string, text: string): void {
+  rmSync(`${path}.new`, { force: true });
+  writeFileSync(`${path}.new`, text, { mode: 0o600, flag: 'wx', flush: true });
+  renameSync(`${path}.new`, path);
+}

@@ -1,0 +1,65 @@
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import { SUPERVISOR_SOCKET } from '../socket/socket-path.ts';
+
+/** The flags of `heddle --ipc-mode …`. */
+export interface DaemonOptions {
+  readonly ipcMode: 'socket' | 'pipe';
+  /** Where clients connect: a path, or `\\.\pipe\…`. */
+  readonly socketPath: string;
+  readonly configRoot: string;
+  readonly stateDbPath: string;
+  readonly isAutostart: boolean;
+  readonly nebulaBinary: string | undefined;
+  readonly logFile: string | undefined;
+  readonly isDryRun: boolean;
+  readonly isVerbose: boolean;
+}
+
+const DEFAULT_PIPE = 'tech.deltaops.cvpn.cmd';
+const DEFAULT_CONFIG_ROOT = '/etc/catalyst-networks';
+const DEFAULT_STATE_DB = '/var/lib/tech.deltaops.cvpn/state.db';
+
+/** @throws {TailnetError} `usage/bad-option`. */
+export function parseDaemonOptions(args: readonly string[]): DaemonOptions {
+  const values = readValues(args);
+  const mode = values['ipc-mode'];
+  if (mode !== 'socket' && mode !== 'pipe') {
+    throw new TailnetError('usage/bad-option', `--ipc-mode is "socket" or "pipe", not "${mode}"`);
+  }
+  const pipe = `\\\\.\\pipe\\${values['pipe-name'] ?? DEFAULT_PIPE}`;
+  return {
+    ipcMode: mode,
+    socketPath: mode === 'pipe' ? pipe : resolve(values['socket-path'] ?? SUPERVISOR_SOCKET),
+    configRoot: resolve(values['config-root'] ?? DEFAULT_CONFIG_ROOT),
+    stateDbPath: resolve(values['state-db-path'] ?? DEFAULT_STATE_DB),
+    isAutostart: values.autostart ?? false,
+    nebulaBinary: values['nebula-binary'],
+    logFile: values['log-file'] === undefined ? undefined : resolve(values['log-file']),
+    isDryRun: values['dry-run'] ?? false,
+    isVerbose: values.verbose ?? false,
+  };
+}
+
+function readValues(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        'ipc-mode': { type: 'string' },
+        'socket-path': { type: 'string' },
+        'pipe-name': { type: 'string' },
+        'config-root': { type: 'string' },
+        'state-db-path': { type: 'string' },
+        autostart: { type: 'boolean' },
+        'nebula-binary': { type: 'string' },
+        'log-file': { type: 'string' },
+        'dry-run': { type: 'boolean' },
+        verbose: { type: 'boolean', short: 'v' },
+      },
+    }).values;
+  } catch (error) {
+    throw new TailnetError('usage/bad-option', error instanceof Error ? error.message : 'Unknown option');
+  }
+}

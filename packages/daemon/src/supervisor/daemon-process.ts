@@ -1,0 +1,156 @@
+/**
+ * The long-lived process behind `heddle --ipc-mode …`.
+ *
+ *   own the state ─▶ end what a killed predecessor left ─▶ listen ─▶ READY ─▶ autostart ─▶ … ─▶ SIGTERM
+ *     ─▶ accept nothing new, end all children at once (5 s, then by force) ─▶ remove the socket ─▶ 0
+ */
+
+import { randomUUID } from 'node:crypto';
+import { openSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { findProcessesByArgument } from '@heddle/host/process-search';
+import { createServiceNotifier } from '@heddle/host/service-notify';
+import { scanConfigRoot } from '../config/config-scan.ts';
+import { readOperators } from '../config/operators.ts';
+import { createDeviceProbe } from '../drivers/device-probe.ts';
+import { NebulaDriver } from '../drivers/nebula-driver.ts';
+import { TailnetDriver } from '../drivers/tailnet-driver.ts';
+import { type TeamRoots, teamPaths } from '../drivers/team-paths.ts';
+import { createSocketGuard, installSignals } from '../engine/engine-process.ts';
+import { createLogFile } from '../engine/log-file.ts';
+import type { LogRecord } from '../schema/reply.ts';
+import { isSupervisorRead, parseSupervisorRequest } from '../schema/supervisor-request.ts';
+import { startControlServer } from '../socket/control-server.ts';
+import { StateStore } from '../store/state-store.ts';
+import { answerSupervisor } from './answer.ts';
+import type { DaemonOptions } from './daemon-options.ts';
+import { readHostFacts } from './host-facts.ts';
+import { Supervisor } from './supervisor.ts';
+import { sweepOrphans } from './sweep.ts';
+
+export interface DaemonWorld {
+  readonly env: NodeJS.ProcessEnv;
+  readonly version: string;
+  /** Program and arguments that run this version of heddle. */
+  readonly engineCommand: readonly [command: string, ...args: string[]];
+}
+
+type Log = (level: LogRecord['level'], message: string, fields?: LogRecord['fields']) => void;
+
+/**
+ * Runs until a signal ends it, and resolves with 0.
+ * @throws {TailnetError} when it cannot start: `state/*`, `ipc/*`, `team/bad-daemon-file`.
+ */
+export async function runDaemon(options: DaemonOptions, world: DaemonWorld): Promise<number> {
+  const writeRecord = openLog(options);
+  const log: Log = (level, message, fields) => {
+    if (level === 'debug' && !options.isVerbose) return;
+    writeRecord({ time: new Date().toISOString(), level, message, ...(fields === undefined ? {} : { fields }) });
+  };
+  const signal = installSignals(writeRecord);
+  const operatorUids = readOperators(join(options.configRoot, 'daemon.yml'), () => readFileSync('/etc/passwd', 'utf8'));
+  const store = await StateStore.open(options.stateDbPath, { unixMs: () => Date.now(), randomId: randomUUID });
+  try {
+    const roots = rootsOf(options);
+    await sweep(store, roots, log);
+    await serve({ options, world, log, signal, operatorUids, store, roots });
+    return 0;
+  } finally {
+    await store.close();
+  }
+}
+
+interface Parts {
+  readonly options: DaemonOptions;
+  readonly world: DaemonWorld;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  readonly operatorUids: ReadonlySet<number>;
+  readonly store: StateStore;
+  readonly roots: TeamRoots;
+}
+
+async function serve({ options, world, log, signal, operatorUids, store, roots }: Parts): Promise<void> {
+  const supervisor = createSupervisor({ options, world, log, store, roots });
+  const pathsOf = (team: string) => teamPaths(team, roots);
+  const context = { supervisor, version: world.version, pathsOf, log };
+  const guard = createSocketGuard();
+  const server = await startControlServer({
+    socketPath: options.socketPath,
+    parse: parseSupervisorRequest,
+    isRead: isSupervisorRead,
+    answer: (request, client) => answerSupervisor(request, client, context),
+    subscribe: (_request, send) => supervisor.subscribe(send),
+    isOpenToAll: true,
+    operatorUids,
+    requestCountMaxPerMinute: world.env['HEDDLE_RATE_LIMIT'] === 'off' ? Number.POSITIVE_INFINITY : undefined,
+  });
+  guard.set(server.path);
+  const notifier = createServiceNotifier(world.env, process.pid);
+  notifier?.ready();
+  const stopWatchdog = notifier?.startWatchdog();
+  log('info', `Listening at ${server.path}`, { pid: process.pid, version: world.version });
+  if (options.isAutostart) void supervisor.autostart();
+  await aborted(signal);
+  notifier?.stopping();
+  log('info', 'Ending');
+  await Promise.all([server.close(), supervisor.close()]);
+  guard.set(undefined);
+  stopWatchdog?.();
+}
+
+function createSupervisor({ options, world, log, store, roots }: Omit<Parts, 'signal' | 'operatorUids'>): Supervisor {
+  const probe = createDeviceProbe();
+  return new Supervisor({
+    store,
+    createDriver: ({ name, kind }) => {
+      const paths = teamPaths(name, roots);
+      return kind === 'tailnet'
+        ? new TailnetDriver({ team: name, paths, engineCommand: world.engineCommand, env: world.env })
+        : new NebulaDriver({ team: name, paths, binary: options.nebulaBinary, probe, unixMs: () => Date.now() });
+    },
+    scan: () => scanConfigRoot(options.configRoot),
+    readHost: async () => readHostFacts(),
+    log,
+    bootId: readBootId(),
+    nowMs: () => performance.now(),
+    unixMs: () => Date.now(),
+    random: Math.random,
+  });
+}
+
+async function sweep(store: StateStore, { teamsDir }: TeamRoots, log: Log): Promise<void> {
+  await sweepOrphans({
+    // The folder is ours alone, and every child has a path in it among its arguments: a record could be missing for a
+    // child that was started a moment before the end.
+    find: () => findProcessesByArgument(`${teamsDir}/`),
+    kill: (pid, signal) => process.kill(pid, signal),
+    log: (message, fields) => log('warn', message, fields),
+  });
+  await store.commit(store.runtimes().map(({ team }) => ({ kind: 'delete-runtime', team })));
+}
+
+function rootsOf({ configRoot, stateDbPath, socketPath }: DaemonOptions): TeamRoots {
+  return { configRoot, teamsDir: join(dirname(stateDbPath), 'teams'), runDir: dirname(socketPath) };
+}
+
+function openLog({ logFile }: DaemonOptions): (record: LogRecord) => void {
+  if (logFile !== undefined) return createLogFile(openSync(logFile, 'a', 0o640), logFile);
+  return (record) => void process.stderr.write(`${JSON.stringify(record)}\n`);
+}
+
+function readBootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  } catch {
+    return '';
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
