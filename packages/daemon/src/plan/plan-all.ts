@@ -11,9 +11,9 @@ export interface TeamPlan {
 }
 
 /**
- * Plans all teams as if they were started one after the other, and none stopped: those that run, then those whose port
- * is fixed, then the others, each by name. Of two that do not go together the later is refused. The result is sorted by
- * name.
+ * Plans all teams as if they were started one after the other beside those that run, and none stopped: first those whose
+ * port is fixed, then the others, each by name. Of two that do not go together the later is refused, or the one that does
+ * not run. The result is sorted by name.
  *
  * @param teams All configured teams; of a running one, what it would get now.
  * @param remembered By team.
@@ -29,7 +29,7 @@ export function planAll(
   const surroundings = new Surroundings(host);
   for (const claims of running.toSorted(byName)) surroundings.add(claims);
   const isRunning = new Set(running.map(({ team }) => team));
-  const rank = (claims: TeamClaims): number => (isRunning.has(claims.team) ? 0 : claims.isListenPortFixed ? 1 : 2);
+  const rank = (claims: TeamClaims): number => (claims.isListenPortFixed ? 0 : 1);
   const inOrder = teams.toSorted((a, b) => rank(a) - rank(b) || byName(a, b));
   const reservations = reserve(inOrder, remembered);
   const plans = inOrder.map((claims) => {

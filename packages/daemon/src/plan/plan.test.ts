@@ -197,6 +197,11 @@ describe('two teams', () => {
     ]);
   });
 
+  it('that overlap are told of no device or port, as the refused one gets none', () => {
+    const claims = { networks: ['10.1.0.1/24'], device: 'nebula1', listenPort: 4242 };
+    expect(summarize({ team: nebula('a', claims), running: [nebula('b', claims)] })).toEqual(REFUSED_TEAM);
+  });
+
   it('are not compared when the running one is the team itself', () => {
     const team = nebula('a', { networks: ['10.1.0.1/24'] });
     expect(plan({ team, running: [team] }).kind).toBe('clear');
@@ -373,6 +378,12 @@ describe('a team and the machine', () => {
       routes: [{ prefix: '10.42.0.0/24', link, table: 254, protocol: 2 }],
     };
     expect(plan({ ...given, host }).kind).toBe('clear');
+  });
+
+  it('a remembered name that a running team has by now is not its own', () => {
+    const running = [nebula('b', { device: OWN })];
+    const host = { addresses: [{ link: OWN, cidr: '10.42.0.1/24' }] };
+    expect(summarize({ team, running, host, remembered: { device: OWN } })).toEqual(REFUSED_TEAM);
   });
 
   it('a remembered name that a link of another kind carries is not its own', () => {

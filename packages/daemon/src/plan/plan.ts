@@ -55,13 +55,16 @@ export function planWithin(
   const overlaps = findOverlaps(team, surroundings, findOwnDevices(team, surroundings, remembered));
   const { device, finding } = chooseDevice(team, surroundings, remembered, reservations);
   const ports = planPorts(team, surroundings, remembered, reservations);
-  const findings = arrangeFindings([...overlaps, ...(finding === undefined ? [] : [finding]), ...ports.findings]);
-  if (findings[0]?.severity === 'refusal') return { kind: 'refused', findings };
+  const all = [...overlaps, ...(finding === undefined ? [] : [finding]), ...ports.findings];
+  if (all.some(({ severity }) => severity === 'refusal')) {
+    // A refused team has moved nowhere.
+    return { kind: 'refused', findings: arrangeFindings(all.filter(({ severity }) => severity !== 'moved')) };
+  }
   return {
     kind: 'clear',
     ...(device === undefined ? {} : { device }),
     ...(ports.listenPort === undefined ? {} : { listenPort: ports.listenPort }),
     ...(ports.proxyPort === undefined ? {} : { proxyPort: ports.proxyPort }),
-    findings,
+    findings: arrangeFindings(all),
   };
 }
