@@ -93,7 +93,7 @@ export class FakeDriver implements TeamDriver {
       forwardPorts: [],
       ...this.claims,
     };
-    return { claims, certNotAfterUnixMs: undefined };
+    return { claims, isProxyPortGiven: false, certNotAfterUnixMs: undefined };
   }
 
   async start(assignment: Assignment): Promise<TeamChild> {

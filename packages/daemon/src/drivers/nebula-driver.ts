@@ -54,7 +54,8 @@ export class NebulaDriver implements TeamDriver {
       forwardPorts: [],
     };
     const ends = certificates.map((certificate) => certificate.notAfterUnixMs);
-    return { claims, certNotAfterUnixMs: ends.length === 0 ? undefined : Math.min(...ends) };
+    const certNotAfterUnixMs = ends.length === 0 ? undefined : Math.min(...ends);
+    return { claims, isProxyPortGiven: false, certNotAfterUnixMs };
   }
 
   async start({ device, listenPort }: Assignment): Promise<TeamChild> {

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { startChild } from '@heddle/host/child-process';
-import { parseForwardSpec, parseListen } from '@heddle/tailnet/proxy/listen-spec';
+import { formatHostPort, parseForwardSpec, parseListen } from '@heddle/tailnet/proxy/listen-spec';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { parseControlUrl, readAuthKeyFile, readCaFile, readProxyTokenFile } from '../config/config-files.ts';
 import { parseTailnetConfig, type TailnetConfig } from '../config/tailnet-config.ts';
@@ -20,6 +20,9 @@ export interface TailnetDriverOptions {
   readonly env: NodeJS.ProcessEnv;
 }
 
+/** As of `heddle connect`; a second tailnet gets another port. */
+const DEFAULT_PROXY = { host: '127.0.0.1', port: 16_579 };
+
 /** Runs a tailnet in an engine process of its own. */
 export class TailnetDriver implements TeamDriver {
   readonly kind = 'tailnet';
@@ -31,6 +34,7 @@ export class TailnetDriver implements TeamDriver {
 
   async inspect(): Promise<TeamNeeds> {
     const { proxy, forwards, udpPort } = this.#readConfig();
+    const given = proxy === undefined || proxy === PROXY_OFF ? undefined : parseListen(proxy);
     const claims: TeamClaims = {
       team: this.#options.team,
       kind: 'tailnet',
@@ -40,17 +44,16 @@ export class TailnetDriver implements TeamDriver {
       wantsDevice: false,
       listenPort: udpPort,
       isListenPortFixed: false,
-      proxyPort: proxy === undefined ? 0 : proxy === PROXY_OFF ? undefined : parseListen(proxy).port,
+      proxyPort: proxy === PROXY_OFF ? undefined : (given?.port ?? DEFAULT_PROXY.port),
       forwardPorts: forwards.map(toForwardPort),
     };
-    return { claims, certNotAfterUnixMs: undefined };
+    return { claims, isProxyPortGiven: given !== undefined, certNotAfterUnixMs: undefined };
   }
 
   async start(assignment: Assignment): Promise<TeamChild> {
     const { paths, engineCommand, env } = this.#options;
     const config = this.#readConfig();
-    const proxy =
-      config.proxy ?? (assignment.proxyPort === undefined ? PROXY_OFF : `127.0.0.1:${assignment.proxyPort}`);
+    const proxy = proxyAddress(config, assignment.proxyPort);
     const engine = this.#toEngineConfig(config, proxy, assignment.listenPort);
     const [command, ...args] = engineCommand;
     try {
@@ -106,6 +109,13 @@ export class TailnetDriver implements TeamDriver {
       isSupervised: true,
     };
   }
+}
+
+/** The address of the configuration with the port of the plan. */
+function proxyAddress({ proxy }: TailnetConfig, port: number | undefined): string {
+  if (proxy === PROXY_OFF || port === undefined) return PROXY_OFF;
+  const host = proxy === undefined ? DEFAULT_PROXY.host : parseListen(proxy).address.text;
+  return formatHostPort({ host, port });
 }
 
 /** `127.0.0.1:15432:db:5432` claims 127.0.0.1 port 15432. */

@@ -16,7 +16,7 @@ import type { TeamEvent, TeamInfo } from '../schema/team-info.ts';
 import type { TeamRecord } from '../store/records.ts';
 import type { StateStore } from '../store/state-store.ts';
 import type { StoreChange, StoreChangeItem } from '../store/store-content.ts';
-import type { Assignment, TeamDriver } from '../team/driver.ts';
+import type { Assignment, TeamDriver, TeamNeeds } from '../team/driver.ts';
 import { Team } from '../team/team.ts';
 import { describeTeam } from './describe-team.ts';
 import { TeamFeed } from './team-feed.ts';
@@ -162,8 +162,11 @@ export class Supervisor {
     const host = await this.#options.readHost();
     const plans = [];
     for (const each of names) {
-      const { claims } = await this.#team(each).driver.inspect();
-      plans.push({ team: each, plan: planStart(claims, this.#othersOf(each), host, this.#remembered(each)) });
+      const needs = await this.#team(each).driver.inspect();
+      plans.push({
+        team: each,
+        plan: planStart(needs.claims, this.#othersOf(each), host, this.#remembered(each, needs)),
+      });
     }
     return plans;
   }
@@ -261,9 +264,10 @@ export class Supervisor {
 
   /** Plans the start of one team and remembers what it got. @throws {TailnetError} the worst finding of a refusal. */
   async #assign(name: string): Promise<Assignment> {
-    const { claims, certNotAfterUnixMs } = await this.#team(name).driver.inspect();
+    const needs = await this.#team(name).driver.inspect();
+    const { claims, certNotAfterUnixMs } = needs;
     this.#claims.delete(name);
-    const plan = planStart(claims, this.#othersOf(name), await this.#options.readHost(), this.#remembered(name));
+    const plan = planStart(claims, this.#othersOf(name), await this.#options.readHost(), this.#remembered(name, needs));
     for (const { severity, message } of plan.findings) {
       if (severity !== 'refusal') this.#options.log(severity === 'warning' ? 'warn' : 'info', message, { team: name });
     }
@@ -283,9 +287,9 @@ export class Supervisor {
     );
   }
 
-  #remembered(name: string): RememberedChoice {
+  #remembered(name: string, { isProxyPortGiven }: TeamNeeds): RememberedChoice {
     const { device, listenPort, proxyPort } = this.#record(name);
-    return { device, listenPort, proxyPort };
+    return { device, listenPort, proxyPort: isProxyPortGiven ? undefined : proxyPort };
   }
 
   #setDesired(name: string, desired: 'up' | 'down'): Promise<void> {

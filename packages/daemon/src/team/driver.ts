@@ -7,6 +7,8 @@ export type TeamKind = 'nebula' | 'tailnet';
 /** What the configuration of a team says. */
 export interface TeamNeeds {
   readonly claims: TeamClaims;
+  /** True when the user's file names the port of the proxy: that counts more than a remembered one. */
+  readonly isProxyPortGiven: boolean;
   /** Undefined without a certificate of its own. */
   readonly certNotAfterUnixMs: number | undefined;
 }
