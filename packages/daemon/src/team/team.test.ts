@@ -164,6 +164,8 @@ describe('a team that is up', () => {
     await vi.advanceTimersByTimeAsync(250);
     expect(team.state.kind).toBe('up');
     expect([team.restartCount, team.lastFailure]).toEqual([1, CRASH]);
+    // The next health check, and nothing of the first child.
+    expect(vi.getTimerCount()).toBe(1);
   });
   it('shows a warning as long as there is one', async () => {
     await team.start();

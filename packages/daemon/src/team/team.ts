@@ -191,6 +191,7 @@ export class Team {
   }
 
   #handleFailure(failure: TeamFailure): void {
+    clearTimeout(this.#timer);
     this.#lastFailure = failure;
     const decision = this.#policy.decide(failure.retry, this.#options.nowMs());
     if (decision.kind === 'give-up') {
