@@ -12,7 +12,7 @@
  * | the wider is a route: through a gateway, by hand, through a peer | warning | it only reaches less |
  * | the wider is the default route, or half of it, of another team | nothing | reaching the rest is its purpose |
  * | both are default routes of teams | refusal | only one can be the way out |
- * | a default route of the machine, around a claim | warning | the way packets take while the team is down |
+ * | a default route of the machine, around a claim | nothing | every machine has one |
  * | a default route of the machine, and one of the team | warning | the team takes its place |
  *
  * | this team \ the other side | team with a device | tailnet in userspace | Nebula without device | the machine |

@@ -122,27 +122,20 @@ function meetHost(
   return { severity, code: codeOf(opponent), message, next };
 }
 
-function meetDefault(team: TeamClaims, own: ClaimedPrefix, opponent: RouteOpponent): Finding {
-  const way = `default ${describeHostSide(opponent)}`;
-  if (isDefaultPrefix(own.prefix)) {
-    return {
-      severity: 'warning',
-      code: 'plan/replaces-default-route',
-      message: `${describeOwn(team, own)} takes the place of ${way}`,
-      next: `keep a route of its own to each host that carries team ${quote(team.team)}, or ${change(team, own)}`,
-    };
-  }
+/** Every machine has a way out, and every network lies inside it. */
+function meetDefault(team: TeamClaims, own: ClaimedPrefix, opponent: RouteOpponent): Finding | undefined {
+  if (!isDefaultPrefix(own.prefix)) return undefined;
   return {
     severity: 'warning',
-    code: 'plan/default-route',
-    message: `${describeOwn(team, own)} lies inside ${way}: while the team is down packets leave that way`,
-    next: 'nothing, unless such packets must not leave the machine',
+    code: 'plan/replaces-default-route',
+    message: `${describeOwn(team, own)} takes the place of default ${describeHostSide(opponent)}`,
+    next: `keep a route of its own to each host that carries team ${quote(team.team)}, or ${change(team, own)}`,
   };
 }
 
 /** Findings with one key say the same thing; a default route is said once, not for each prefix, family and link. */
 function keyOf(finding: Finding, own: ClaimedPrefix, owner: string): string {
-  if (finding.code === 'plan/default-route' || finding.code === 'plan/replaces-default-route') return finding.code;
+  if (finding.code === 'plan/replaces-default-route') return finding.code;
   return `${formatPrefix(own.prefix)} ${owner}`;
 }
 

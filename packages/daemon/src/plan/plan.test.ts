@@ -272,12 +272,8 @@ describe('a team and the machine', () => {
       route('10.42.0.128/25', { gateway: '10.9.0.1' }),
       ['refusal plan/overlapping-route'],
     ],
-    ['the default route is a warning', route('0.0.0.0/0', { gateway: '10.9.0.1' }), ['warning plan/default-route']],
-    [
-      'half a default route without gateway is a warning',
-      route('0.0.0.0/1', { protocol: 3 }),
-      ['warning plan/default-route'],
-    ],
+    ['the default route is nothing', route('0.0.0.0/0', { gateway: '10.9.0.1' }), []],
+    ['half a default route without gateway is nothing', route('0.0.0.0/1', { protocol: 3 }), []],
     ['the default route of the other family is nothing', route('::/0', { gateway: 'fe80::1' }), []],
     [
       'a reserved subnet is a refusal',
@@ -310,12 +306,12 @@ describe('a team and the machine', () => {
     expect(summarize({ team, host })).toEqual(['refusal plan/reserved-subnet']);
   });
 
-  it('says default routes once, however many there are', () => {
-    const both = nebula('a', { networks: ['10.42.0.5/24', '10.43.0.5/24', 'fd00::1/64'] });
+  it('says once that default routes are replaced, however many there are', () => {
+    const both = nebula('a', { networks: ['10.42.0.5/24'], unsafeRoutes: ['0.0.0.0/0', '::/0'] });
     const routes = ['0.0.0.0/0', '::/0', '0.0.0.0/1'].flatMap((prefix) =>
       ['eth0', 'wlan0'].map((link) => ({ prefix, link, table: 254, gateway: 'x' })),
     );
-    expect(summarize({ team: both, host: { routes } })).toEqual(['warning plan/default-route']);
+    expect(summarize({ team: both, host: { routes } })).toEqual(['warning plan/replaces-default-route']);
   });
 
   it('names the gateway, both prefixes and the way out', () => {

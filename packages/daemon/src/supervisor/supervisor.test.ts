@@ -138,6 +138,26 @@ describe('start and stop', () => {
   });
 });
 
+describe('a plan', () => {
+  it('compares teams that are down too, and says what is broken', async () => {
+    driverOf('beta').claims = { networks: ['10.1.0.9/16'] };
+    expect(await supervisor.plan(undefined)).toMatchObject([
+      { team: 'acme', plan: { kind: 'clear' } },
+      { team: 'beta', plan: { kind: 'refused', findings: [{ code: 'plan/overlapping-team' }] } },
+    ]);
+    driverOf('beta').inspectError = new TailnetError('team/bad-config', 'beta/config.yml line 3: no');
+    expect(await supervisor.plan('beta')).toMatchObject([
+      { team: 'beta', plan: { kind: 'refused', findings: [{ message: 'beta/config.yml line 3: no' }] } },
+    ]);
+  });
+  it('finds a running team in nobody’s way, least of all its own', async () => {
+    driverOf('acme').claims = { networks: ['10.1.0.2/24'], listenPort: 4242, isListenPortFixed: true };
+    await supervisor.start('acme');
+    host = { ...NOTHING_USED, usedUdpPorts: [4242] };
+    expect(await supervisor.plan('acme')).toMatchObject([{ team: 'acme', plan: { kind: 'clear', listenPort: 4242 } }]);
+  });
+});
+
 describe('switch', () => {
   it('makes a team the only one that is up', async () => {
     await supervisor.start('acme');

@@ -12,6 +12,7 @@ import type { FoundTeam } from '../config/config-scan.ts';
 import type { RememberedChoice, TeamClaims } from '../plan/claims.ts';
 import type { HostFacts } from '../plan/host-facts.ts';
 import { type Plan, planStart } from '../plan/plan.ts';
+import { planAll, type TeamPlan } from '../plan/plan-all.ts';
 import type { TeamEvent, TeamInfo } from '../schema/team-info.ts';
 import type { TeamRecord } from '../store/records.ts';
 import type { StateStore } from '../store/state-store.ts';
@@ -156,19 +157,28 @@ export class Supervisor {
     return Promise.all(found.map((team) => this.#provisionOne(team)));
   }
 
-  /** What would happen if every team, or one, were started now. Changes nothing. */
-  async plan(name: string | undefined): Promise<readonly { readonly team: string; readonly plan: Plan }[]> {
-    const names = name === undefined ? this.#store.teams().map((record) => record.name) : [this.#record(name).name];
-    const host = await this.#options.readHost();
-    const plans = [];
-    for (const each of names) {
-      const needs = await this.#team(each).driver.inspect();
-      plans.push({
-        team: each,
-        plan: planStart(needs.claims, this.#othersOf(each), host, this.#remembered(each, needs)),
-      });
+  /**
+   * What would happen if every team were started now, those that are down one after another; of one team if it is named.
+   * Changes nothing.
+   */
+  async plan(name: string | undefined): Promise<readonly TeamPlan[]> {
+    if (name !== undefined) this.#record(name);
+    const claims: TeamClaims[] = [];
+    const remembered = new Map<string, RememberedChoice>();
+    const broken: TeamPlan[] = [];
+    for (const { name: team } of this.#store.teams()) {
+      try {
+        const needs = await this.#team(team).driver.inspect();
+        claims.push(needs.claims);
+        remembered.set(team, this.#remembered(team, needs));
+      } catch (error) {
+        broken.push({ team, plan: brokenPlan(error) });
+      }
     }
-    return plans;
+    const readable = new Set(claims.map(({ team }) => team));
+    const running = this.#othersOf('').filter(({ team }) => readable.has(team));
+    const plans = planAll(claims, await this.#options.readHost(), remembered, running);
+    return [...plans, ...broken].filter(({ team }) => name === undefined || team === name);
   }
 
   /** Starts what should be up, a few at a time. Never rejects: each failure is one team's. */
@@ -368,6 +378,14 @@ function refusalOf({ findings }: Plan): TailnetError {
   const worst = findings.find(({ severity }) => severity === 'refusal');
   if (worst === undefined) return new TailnetError('plan/refused', 'The team may not come up');
   return new TailnetError(worst.code, `${worst.message}; ${worst.next}`);
+}
+
+function brokenPlan(error: unknown): Plan {
+  const next = 'correct it, then run: heddle provision';
+  return {
+    kind: 'refused',
+    findings: [{ severity: 'refusal', code: 'plan/bad-config', message: messageOf(error), next }],
+  };
 }
 
 function messageOf(error: unknown): string {
