@@ -13,7 +13,7 @@ const groups = [
   { name: 'state', test: /[\\/](remembered-server|state-document)\.js$/, priority: 3 },
   {
     name: 'commands',
-    test: /[\\/]daemon[\\/]dist[\\/](schema[\\/]|config[\\/]config-files|cli[\\/](?!main|program|help-reader|commands[\\/](lab|foreground)))/,
+    test: /[\\/]daemon[\\/]dist[\\/](schema[\\/]|config[\\/]config-files|cli[\\/](?!main|program|help-reader|run-daemon|commands[\\/](lab|foreground|teams|state|service|registration)))/,
     priority: 2,
   },
   { name: 'engine', test: /[\\/]daemon[\\/]dist[\\/]engine[\\/]/, priority: 1 },

@@ -105,6 +105,7 @@ const RENEW = 'renew it on the machine of the authority, then: heddle up TEAM';
 
 const BY_TEAM_CODE: Readonly<Record<string, Advice>> = {
   'state/bad-dump': [EXIT.state, 'pass the output of: heddle state dump'],
+  'state/missing': [EXIT.state, 'pass the path of one by --state-db-path'],
   'state/busy': [EXIT.conflict, 'run the same command again'],
   'team/no-daemon': [EXIT.notRunning, 'start it: heddle --ipc-mode socket; or pass its --socket-path'],
   'team/unknown': [EXIT.usage, 'see heddle list; a new one is taken over by heddle provision'],

@@ -19,7 +19,8 @@ export interface DaemonOptions {
 
 const DEFAULT_PIPE = 'tech.deltaops.cvpn.cmd';
 const DEFAULT_CONFIG_ROOT = '/etc/catalyst-networks';
-const DEFAULT_STATE_DB = '/var/lib/tech.deltaops.cvpn/state.db';
+/** The state database unless it is told otherwise. */
+export const DEFAULT_STATE_DB = '/var/lib/tech.deltaops.cvpn/state.db';
 
 /** @throws {TailnetError} `usage/bad-option`. */
 export function parseDaemonOptions(args: readonly string[]): DaemonOptions {
