@@ -122,7 +122,11 @@ describe('start and stop', () => {
     driverOf('beta').claims = { networks: ['10.1.0.9/16'] };
     await supervisor.start('acme');
     expect(await codeOf(supervisor.start('beta'))).toBe('plan/overlapping-team');
-    expect(supervisor.status('beta')).toMatchObject({ desired: 'down', state: 'failed' });
+    expect(supervisor.status('beta')).toMatchObject({
+      desired: 'down',
+      state: 'stopped',
+      last_error: { code: 'plan/overlapping-team' },
+    });
     expect(driverOf('beta').children).toEqual([]);
     await supervisor.stop('acme');
     expect(await codeOf(supervisor.start('beta'))).toBe('ok');

@@ -86,7 +86,7 @@ export class Supervisor {
     try {
       await this.#team(name).start();
     } catch (error) {
-      if (desired === 'down' && isRefusal(error)) await this.#setDesired(name, 'down');
+      if (desired === 'down' && isRefusal(error)) await this.stop(name);
       throw error;
     }
     return this.status(name);
