@@ -263,6 +263,13 @@ describe('an opening', () => {
     expect(names()).toEqual(['state.db']);
   });
 
+  it('removes what an owner left that was killed while it released the lock', async () => {
+    await (await openStore()).close();
+    symlinkSync('released', `${path}.lock.1.released`);
+    await openStore();
+    expect(readdirSync(join(path, '..'))).toEqual(['state.db', 'state.db.lock.2']);
+  });
+
   it('empties no folder of a stranger that has one of its names', async () => {
     mkdirSync(`${path}.new`, { recursive: true });
     writeFileSync(join(`${path}.new`, 'diary.txt'), 'x');

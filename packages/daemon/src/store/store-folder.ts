@@ -28,8 +28,8 @@ import {
   type Stats,
   unlinkSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { acquireInstanceLock, type InstanceLock } from '@heddle/host/instance-lock';
+import { basename, dirname, join } from 'node:path';
+import { acquireInstanceLock, type InstanceLock, isLockEntry } from '@heddle/host/instance-lock';
 import { codeOf, isSomebodyElses, nodeFileSystem, readOwnFile, replaceFile } from '@heddle/tailnet/state/state-files';
 import { openLevelDatabase } from './level-database.ts';
 import { SCHEMA_VERSION } from './records.ts';
@@ -69,7 +69,7 @@ export function inspectFolder(path: string): FolderState {
 export function claimFolder(path: string): InstanceLock {
   return guard(path, () => {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const attempt = acquireInstanceLock(`${path}.lock`);
+    const attempt = acquireInstanceLock(lockOf(path));
     if (attempt.kind === 'held') throw inUse(path, attempt.pid === 0 ? undefined : attempt.pid);
     try {
       settle(path);
@@ -109,6 +109,7 @@ export function tightenModes(path: string): void {
   });
 }
 
+const lockOf = (path: string): string => `${path}.lock`;
 const draftOf = (path: string): string => `${path}.new`;
 const restoredOf = (path: string): string => `${path}.restored`;
 const keptOf = (path: string): string => `${path}.before-restore`;
@@ -144,6 +145,15 @@ function settle(path: string): void {
     else removeOwnFolder(restoredOf(path));
   }
   removeOwnFolder(draftOf(path));
+  removeHalfReleases(path);
+}
+
+// An owner that was killed while it released the lock leaves `P.lock.N.released`, which the lock itself forgets.
+function removeHalfReleases(path: string): void {
+  const lockName = basename(lockOf(path));
+  for (const name of readdirSync(dirname(path))) {
+    if (isLockEntry(lockName, name) && name.endsWith('.released')) unlinkSync(join(dirname(path), name));
+  }
 }
 
 function putInPlace(path: string): void {
