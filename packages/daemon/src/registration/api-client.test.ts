@@ -130,7 +130,7 @@ describe('a hostile answer', () => {
     ['JSON without a type', answerWith(200, '{}', {}), 'not-a-team-server'],
     ['truncated JSON', json('{"node_id": 1, "key": "-----BEGIN NEBULA X25519 PRIVATE KEY-----'), 'bad-answer'],
     ['JSON that is no object', json('[{"success":true}]'), 'bad-answer'],
-    ['bytes that are no UTF-8', json(Buffer.from([0x22, 0xff, 0xfe, 0x22])), 'bad-answer'],
+    ['bytes that are no UTF-8', json(Buffer.from('{"success":true,"x":"\xff"}', 'latin1')), 'bad-answer'],
     ['a thousand brackets', json('['.repeat(60_000)), 'bad-answer'],
     ['more than was agreed', pour, 'answer-too-large'],
     ['a redirect', redirectTo('https://elsewhere.example.com/'), 'redirected'],

@@ -96,8 +96,6 @@ describe('an installation that dies', () => {
   });
 
   it('in a registration loses neither key nor token once the server has answered', async () => {
-    const { api } = await openTeam(team.world(), folder);
-    expect(api).toBeDefined();
     const client = createClient(team.world(), { apiBase: team.server.url, allowsPlainHttp: false, tlsCa: undefined });
     const request = { team: folder.team, nodeName: 'second', lighthouse: undefined };
     const registered = await client.register(request, team.options().credential);
