@@ -59,6 +59,11 @@ export class TeamsDaemon {
     await until('the daemon', 10_000, async () => (await this.ask({ action: 'version' })).ok);
   }
 
+  /** Of the process itself; only without a namespace. */
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
   ask(request: Record<string, unknown>): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const socket = connect({ path: this.socketPath, allowHalfOpen: true });

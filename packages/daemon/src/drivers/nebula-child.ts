@@ -22,9 +22,13 @@ export interface NebulaChildOptions {
   readonly unixMs: () => number;
 }
 
+/** A health check may share what the kernel said to another team's. */
+const SNAPSHOT_AGE_MS_MAX = 1000;
 const LOOK_OFTEN_MS = 10;
 const LOOK_OFTEN_COUNT = 100;
 const LOOK_SELDOM_MS = 100;
+/** Logs and certificates are looked at once a minute, of checks every five seconds. */
+const CHECKS_PER_SLOW_CHECK = 12;
 
 /**
  * A Nebula process as the child of a team. Its log says "active" before the device has an address, so it is up when the
@@ -38,6 +42,8 @@ export class NebulaChild implements TeamChild {
   readonly #o: NebulaChildOptions;
   #hasExited = false;
   #lookCount = 0;
+  #checkCount = 0;
+  #certificateHealth: Health = { kind: 'ok' };
 
   constructor(options: NebulaChildOptions) {
     this.#o = options;
@@ -50,8 +56,13 @@ export class NebulaChild implements TeamChild {
   }
 
   async checkHealth(): Promise<Health> {
-    rotateLog(this.#o.logPath);
-    return this.#deviceHealth() ?? this.#certificateHealth();
+    const isSlowCheckDue = this.#checkCount % CHECKS_PER_SLOW_CHECK === 0;
+    this.#checkCount++;
+    if (isSlowCheckDue) {
+      rotateLog(this.#o.logPath);
+      this.#certificateHealth = this.#checkCertificates();
+    }
+    return this.#deviceHealth() ?? this.#certificateHealth;
   }
 
   signal(name: 'SIGTERM' | 'SIGKILL'): void {
@@ -73,8 +84,9 @@ export class NebulaChild implements TeamChild {
     if (device === undefined || probe === undefined) {
       return this.#logLines().some((line) => activeInterface(line) !== undefined);
     }
-    const state = probe(device);
-    return state?.isUp === true && this.#missingAddress(state.addresses) === undefined;
+    const state = probe(device, 0);
+    if (state === undefined || state === 'unknown') return false;
+    return state.isUp && this.#missingAddress(state.addresses) === undefined;
   }
 
   #facts(): TeamFacts {
@@ -93,8 +105,9 @@ export class NebulaChild implements TeamChild {
 
   #deviceHealth(): Health | undefined {
     const { device, probe } = this.#o;
-    const state = device === undefined ? undefined : probe?.(device);
     if (device === undefined || probe === undefined) return undefined;
+    const state = probe(device, SNAPSHOT_AGE_MS_MAX);
+    if (state === 'unknown') return undefined;
     if (state === undefined) return { kind: 'failed', code: 'nebula/device-lost', message: `${device} is gone` };
     if (!state.isUp) return { kind: 'failed', code: 'nebula/device-down', message: `${device} was set down` };
     const missing = this.#missingAddress(state.addresses);
@@ -118,7 +131,7 @@ export class NebulaChild implements TeamChild {
     });
   }
 
-  #certificateHealth(): Health {
+  #checkCertificates(): Health {
     const { setup, unixMs } = this.#o;
     if (setup.certificates.length === 0) return { kind: 'ok' };
     const expiry = expiryOf(setup.certificates, setup.authorities, unixMs());

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { LogRecord } from '../schema/reply.ts';
 import { EngineLog } from './engine-log.ts';
-import { createLogFile } from './log-file.ts';
+import { createLogFile } from '../process/log-file.ts';
 
 const line = (message: string) => ({ level: 'info', message }) as const;
 

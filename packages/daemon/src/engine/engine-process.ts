@@ -5,14 +5,15 @@
  */
 
 import { Buffer } from 'node:buffer';
-import { readSync, unlinkSync } from 'node:fs';
+import { readSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import { createLogFile } from '../process/log-file.ts';
+import { createSocketGuard, installSignals } from '../process/process-guards.ts';
 import { CONFIG_BYTES_MAX, type EngineConfig, engineConfigShape } from '../schema/engine-config.ts';
 import type { LogRecord } from '../schema/reply.ts';
 import { planCompilingSooner } from './compile-sooner.ts';
 import { describeState } from './describe.ts';
-import { createLogFile } from './log-file.ts';
 import { type EngineOutcome, runEngine } from './run-engine.ts';
 import type { EngineParts } from './services.ts';
 import { openReportPipe, StartReporter } from './start-reporter.ts';
@@ -100,39 +101,6 @@ function watchLifeline(fd: number): AbortSignal {
 
 function writeToStdout(record: LogRecord): void {
   process.stdout.write(`${JSON.stringify(record)}\n`);
-}
-
-/** Removes the socket file when the process ends by another way than the engine's own. */
-export function createSocketGuard(): { readonly set: (path: string | undefined) => void } {
-  let current: string | undefined;
-  process.on('exit', () => {
-    if (current === undefined) return;
-    try {
-      unlinkSync(current);
-    } catch {
-      // Gone already.
-    }
-  });
-  return {
-    set: (path) => {
-      current = path;
-    },
-  };
-}
-
-/** Turns signals into an abort and a fault into a log line and exit status 1. */
-export function installSignals(writeLog: (record: LogRecord) => void): AbortSignal {
-  const abort = new AbortController();
-  process.on('SIGTERM', () => abort.abort());
-  process.on('SIGINT', () => abort.abort());
-  process.on('SIGHUP', () => {}); // The terminal the engine was started from has gone; that is the idea.
-  process.on('SIGUSR1', () => {}); // Node would open its debugger for everybody on this machine.
-  process.on('uncaughtException', (error) => {
-    const fields = { code: 'engine/internal', stack: String(error.stack).slice(0, 2000) };
-    writeLog({ time: new Date().toISOString(), level: 'error', message: `Fault: ${error.message}`, fields });
-    process.exit(1);
-  });
-  return abort.signal;
 }
 
 // Read at one go: whoever starts an engine writes the line at once, and a stream takes longer to make than to read.

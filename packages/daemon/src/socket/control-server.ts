@@ -46,8 +46,8 @@ export interface ControlServer {
   close(): Promise<void>;
 }
 
-const CONNECTION_COUNT_MAX = 64;
-const CONNECTION_COUNT_MAX_PER_USER = 32;
+const CONNECTION_COUNT_MAX = 256;
+const CONNECTION_COUNT_MAX_PER_USER = 128;
 const REQUEST_COUNT_MAX_PER_MINUTE = 30;
 const CLOSE_GRACE_MS = 500;
 

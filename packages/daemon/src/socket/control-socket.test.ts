@@ -183,9 +183,9 @@ describe('limits', () => {
     clearInterval(timer);
   });
 
-  it('refuse the 33rd connection of a user and take it when another has gone', async () => {
+  it('refuse the 129th connection of a user and take it when another has gone', async () => {
     await start();
-    const held = Array.from({ length: 32 }, () => connect(path));
+    const held = Array.from({ length: 128 }, () => connect(path));
     sockets.push(...held);
     await Promise.all(held.map((socket) => once(socket, 'connect')));
     expect(codes(await exchange('"status"\n'))).toEqual(['ipc/too-many-connections']);

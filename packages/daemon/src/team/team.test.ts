@@ -9,7 +9,7 @@ let states: string[];
 let planError: Error | undefined;
 
 beforeEach(() => {
-  vi.useFakeTimers();
+  vi.useFakeTimers({ now: 0 });
   driver = new FakeDriver();
   states = [];
   planError = undefined;

@@ -210,11 +210,14 @@ export class Team {
 
   #planHealthCheck(child: TeamChild): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(async () => {
-      const health = await child.checkHealth();
-      if (this.#child !== child || this.#state.kind !== 'up') return;
-      this.#noteHealth(child, health);
-    }, HEALTH_INTERVAL_MS);
+    this.#timer = setTimeout(
+      async () => {
+        const health = await child.checkHealth();
+        if (this.#child !== child || this.#state.kind !== 'up') return;
+        this.#noteHealth(child, health);
+      },
+      untilNextMultiple(HEALTH_INTERVAL_MS, this.#options.nowMs()),
+    );
   }
 
   #noteHealth(child: TeamChild, health: Health): void {
@@ -266,6 +269,11 @@ export class Team {
     this.#options.onChange(this);
     for (const wake of [...this.#waiters]) wake();
   }
+}
+
+/** All teams are looked at together: the processor wakes once, and the kernel is asked once. */
+function untilNextMultiple(intervalMs: number, nowMs: number): number {
+  return intervalMs - (nowMs % intervalMs);
 }
 
 function toFailure(error: unknown): TeamFailure {

@@ -1,0 +1,35 @@
+import { unlinkSync } from 'node:fs';
+import type { LogRecord } from '../schema/reply.ts';
+
+/** Removes the socket file when the process ends by another way than the engine's own. */
+export function createSocketGuard(): { readonly set: (path: string | undefined) => void } {
+  let current: string | undefined;
+  process.on('exit', () => {
+    if (current === undefined) return;
+    try {
+      unlinkSync(current);
+    } catch {
+      // Gone already.
+    }
+  });
+  return {
+    set: (path) => {
+      current = path;
+    },
+  };
+}
+
+/** Turns signals into an abort and a fault into a log line and exit status 1. */
+export function installSignals(writeLog: (record: LogRecord) => void): AbortSignal {
+  const abort = new AbortController();
+  process.on('SIGTERM', () => abort.abort());
+  process.on('SIGINT', () => abort.abort());
+  process.on('SIGHUP', () => {}); // The terminal the engine was started from has gone; that is the idea.
+  process.on('SIGUSR1', () => {}); // Node would open its debugger for everybody on this machine.
+  process.on('uncaughtException', (error) => {
+    const fields = { code: 'engine/internal', stack: String(error.stack).slice(0, 2000) };
+    writeLog({ time: new Date().toISOString(), level: 'error', message: `Fault: ${error.message}`, fields });
+    process.exit(1);
+  });
+  return abort.signal;
+}
