@@ -12,8 +12,16 @@ const draft = `${target}.new`;
 const groups = [
   { name: 'state', test: /[\\/](remembered-server|state-document)\.js$/, priority: 4 },
   // What the daemon has in common with an engine, without the rest of the engine.
-  { name: 'server', test: /[\\/]daemon[\\/]dist[\\/](process[\\/]|socket[\\/](?!control-client|json-lines))/, priority: 3 },
-  { name: 'addresses', test: /[\\/](proto[\\/]dist[\\/](ip|bytes)|tailnet[\\/]dist[\\/]proxy[\\/]listen-spec)/, priority: 3 },
+  {
+    name: 'server',
+    test: /[\\/]daemon[\\/]dist[\\/](process[\\/]|socket[\\/](?!control-client|json-lines))/,
+    priority: 3,
+  },
+  {
+    name: 'addresses',
+    test: /[\\/](proto[\\/]dist[\\/](ip|bytes)|tailnet[\\/]dist[\\/]proxy[\\/]listen-spec)/,
+    priority: 3,
+  },
   {
     name: 'commands',
     test: /[\\/]daemon[\\/]dist[\\/](schema[\\/]|config[\\/]config-files|cli[\\/](?!main|program|help-reader|run-daemon|commands[\\/](lab|foreground|teams|state|service|registration)))/,

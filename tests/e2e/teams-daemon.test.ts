@@ -52,6 +52,8 @@ describe.skipIf(!IS_BUILT || process.platform !== 'linux')('the teams daemon', (
   it('provisions, starts, switches, restarts, stops and deletes', async () => {
     await daemon.start();
     expect(statSync(daemon.socketPath).mode & 0o777).toBe(0o666);
+    expect(statSync(join(folder, 'run')).mode & 0o777).toBe(0o755);
+    expect(statSync(join(folder, 'state')).mode & 0o777).toBe(0o700);
     expect(await daemon.ask({ action: 'provision' })).toMatchObject({ ok: true });
     const started = await daemon.ask({ action: 'start', team: 'acme' });
     expect(started).toMatchObject({ ok: true, team: 'acme', state: 'up', message: 'team acme is up' });

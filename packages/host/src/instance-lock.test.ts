@@ -49,6 +49,13 @@ describe('instance lock', () => {
     expect(acquire().kind).toBe('acquired');
   });
 
+  it('removes what an owner left that was killed while it released', () => {
+    symlinkSync('4194305:', join(dir, 'lock.3'));
+    symlinkSync('released', join(dir, 'lock.3.released'));
+    expect(acquire().kind).toBe('acquired');
+    expect(readdirSync(dir)).toEqual(['lock.4']);
+  });
+
   it('ignores neighbours with similar names', () => {
     for (const name of ['lock', 'lock.0', 'lock.x', 'lock.1x', 'lock.12345678901']) symlinkSync('x', join(dir, name));
     expect(acquire().kind).toBe('acquired');

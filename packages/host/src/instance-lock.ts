@@ -49,7 +49,11 @@ export function acquireInstanceLock(path: string): LockAttempt {
       remove(entry);
       continue;
     }
-    for (const number of numbers) remove(`${path}.${number}`);
+    for (const number of numbers) {
+      remove(`${path}.${number}`);
+      // Of an owner that was killed while it released.
+      remove(`${path}.${number}.released`);
+    }
     return { kind: 'acquired', lock: createLock(entry) };
   }
   return { kind: 'held', pid: 0 };

@@ -42,10 +42,11 @@ function createContext(options: OptionValues, world: CliWorld): CommandContext {
 
 /** Says why a command failed and what to do; resolves with the exit status. */
 export async function reportFailure(error: unknown, isJson: boolean, { out, err }: CliWorld): Promise<number> {
-  const [{ describeFailure }, { printable, writeJson }] = await Promise.all([
+  const [{ describeFailure, ReportedFailure }, { printable, writeJson }] = await Promise.all([
     import('./failure.ts'),
     import('./terminal.ts'),
   ]);
+  if (error instanceof ReportedFailure) return error.exitStatus;
   const { code, message, next, exitStatus } = describeFailure(error);
   if (isJson) writeJson({ out, err, isInteractive: false, isJson }, { ok: false, code, message, next });
   else err(`heddle: ${printable(message)} [${code}]\n  next: ${next}\n`);

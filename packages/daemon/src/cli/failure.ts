@@ -4,6 +4,7 @@
  */
 
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import { REGISTRATION_ADVICE, type RegistrationCode, RegistrationError } from '../registration/registration-error.ts';
 
 /** Exit statuses of every command. */
 export const EXIT = {
@@ -28,13 +29,34 @@ export interface Failure {
   readonly exitStatus: number;
 }
 
+/** A failure that the command has told already, in its own words; only the exit status is left. */
+export class ReportedFailure extends Error {
+  override readonly name = 'ReportedFailure';
+  readonly exitStatus: number;
+
+  constructor(exitStatus: number) {
+    super(`Exit status ${exitStatus}`);
+    this.exitStatus = exitStatus;
+  }
+}
+
 /** Describes any thrown value; one that is not a TailnetError is a fault of ours. */
 export function describeFailure(error: unknown): Failure {
   const code = error instanceof TailnetError ? error.code : 'cli/internal';
   const message = (error instanceof Error ? error.message : String(error)).replaceAll(/\s*\n\s*/g, ' ');
   const room = code.split('/', 1)[0] ?? '';
-  const [exitStatus, next] = BY_CODE[code] ?? BY_TEAM_CODE[code] ?? BY_ROOM[room] ?? [EXIT.failed, 'see `heddle logs`'];
+  const [exitStatus, next] = adviceOf(error, code) ??
+    BY_CODE[code] ??
+    BY_TEAM_CODE[code] ??
+    BY_ROOM[room] ?? [EXIT.failed, 'see `heddle logs`'];
   return { code, message, next, exitStatus };
+}
+
+/** Failures of the team server bring their advice along, because some of it is about the case at hand. */
+function adviceOf(error: unknown, code: string): Advice | undefined {
+  if (error instanceof RegistrationError) return [EXIT[error.exit], error.nextStep];
+  const advice = Object.hasOwn(REGISTRATION_ADVICE, code) ? REGISTRATION_ADVICE[code as RegistrationCode] : undefined;
+  return advice === undefined ? undefined : [EXIT[advice.exit], advice.next];
 }
 
 type Advice = readonly [exitStatus: number, next: string];

@@ -5,6 +5,7 @@
 
 import type { CommandContext } from './cli-context.ts';
 import { HOST_VERBS } from './host-verbs.ts';
+import { REGISTRATION_VERBS } from './registration-verbs.ts';
 import { TEAM_VERBS } from './team-verbs.ts';
 
 /** One option. Its value is a text, or true when the flags name none, or what `parse` makes of the text. */
@@ -157,6 +158,7 @@ export const VERBS: readonly VerbSpec[] = [
   },
   ...TEAM_VERBS,
   ...HOST_VERBS,
+  ...REGISTRATION_VERBS,
   {
     name: 'lab',
     description: 'run a small coordination server and relay for trying things out',

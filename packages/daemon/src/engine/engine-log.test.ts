@@ -2,9 +2,9 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createLogFile } from '../process/log-file.ts';
 import type { LogRecord } from '../schema/reply.ts';
 import { EngineLog } from './engine-log.ts';
-import { createLogFile } from '../process/log-file.ts';
 
 const line = (message: string) => ({ level: 'info', message }) as const;
 

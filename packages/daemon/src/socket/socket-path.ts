@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { lstatSync, mkdirSync, statSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 
@@ -25,7 +25,9 @@ export function checkSocketPath(path: string): void {
 export function prepareSocketDir(socketPath: string, isOpenToAll: boolean): void {
   const path = dirname(socketPath);
   try {
-    mkdirSync(path, { recursive: true, mode: isOpenToAll ? 0o755 : 0o700 });
+    const made = mkdirSync(path, { recursive: true, mode: 0o700 });
+    // The mask of the process does not decide who may enter.
+    if (made !== undefined && isOpenToAll) for (const folder of new Set([made, path])) chmodSync(folder, 0o755);
     if (process.platform === 'win32') return;
     const { mode, uid } = statSync(path);
     const own = process.geteuid?.();

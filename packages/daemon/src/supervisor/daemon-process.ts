@@ -17,8 +17,8 @@ import { createDeviceProbe } from '../drivers/device-probe.ts';
 import { NebulaDriver } from '../drivers/nebula-driver.ts';
 import { TailnetDriver } from '../drivers/tailnet-driver.ts';
 import { type TeamRoots, teamPaths } from '../drivers/team-paths.ts';
-import { createSocketGuard, installSignals } from '../engine/engine-process.ts';
-import { createLogFile } from '../engine/log-file.ts';
+import { createLogFile } from '../process/log-file.ts';
+import { createSocketGuard, installSignals } from '../process/process-guards.ts';
 import type { LogRecord } from '../schema/reply.ts';
 import { isSupervisorRead, parseSupervisorRequest } from '../schema/supervisor-request.ts';
 import { startControlServer } from '../socket/control-server.ts';
@@ -43,6 +43,8 @@ type Log = (level: LogRecord['level'], message: string, fields?: LogRecord['fiel
  * @throws {TailnetError} when it cannot start: `state/*`, `ipc/*`, `team/bad-daemon-file`.
  */
 export async function runDaemon(options: DaemonOptions, world: DaemonWorld): Promise<number> {
+  // Whatever is made from here on, by LevelDB too, is for this user alone; sockets say otherwise themselves.
+  if (process.platform !== 'win32') process.umask(0o077);
   const writeRecord = openLog(options);
   const log: Log = (level, message, fields) => {
     if (level === 'debug' && !options.isVerbose) return;
