@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import { TEAM_NAME_PATTERN } from '../schema/team-name.ts';
 
 /** Which engine a command is about. */
 export interface Target {
@@ -17,8 +18,6 @@ export interface TargetOptions {
   readonly socketPath?: string | undefined;
 }
 
-const CONTEXT_PATTERN = /^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9])?$/;
-
 /**
  * Finds the files of an engine (docs/guide/commands.md#contexts): a state directory of one's own brings its socket with
  * it; otherwise the socket is in the user's runtime directory, or beside the states where there is none.
@@ -27,7 +26,7 @@ const CONTEXT_PATTERN = /^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9])?$/;
 export function resolveTarget(options: TargetOptions, env: NodeJS.ProcessEnv): Target {
   const stateHome = join(env['XDG_STATE_HOME'] || join(env['HOME'] || homedir(), '.local', 'state'), 'heddle');
   const context = options.context ?? contextOf(options.stateDir) ?? 'default';
-  if (!CONTEXT_PATTERN.test(context)) {
+  if (!TEAM_NAME_PATTERN.test(context)) {
     throw new TailnetError('usage/bad-context', `Context "${context}" is not a name of letters, digits, "-" and "_"`);
   }
   const stateDir = options.stateDir === undefined ? join(stateHome, context) : resolve(options.stateDir);
@@ -40,5 +39,5 @@ export function resolveTarget(options: TargetOptions, env: NodeJS.ProcessEnv): T
 
 function contextOf(stateDir: string | undefined): string | undefined {
   const name = stateDir === undefined ? '' : basename(resolve(stateDir));
-  return CONTEXT_PATTERN.test(name) ? name : undefined;
+  return TEAM_NAME_PATTERN.test(name) ? name : undefined;
 }

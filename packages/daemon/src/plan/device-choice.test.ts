@@ -1,47 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { RememberedChoice, TeamClaims } from './claims.ts';
+import { type Given, nebula, plan, summary } from '../../test/plan-facts.ts';
 import { DEVICE_ATTEMPT_COUNT_MAX, deriveDeviceName } from './device-name.ts';
-import type { Finding, FindingCode } from './finding.ts';
+import type { FindingCode } from './finding.ts';
 import type { HostFacts } from './host-facts.ts';
-import { type Plan, planStart } from './plan.ts';
-
-const EMPTY_HOST: HostFacts = {
-  links: [],
-  addresses: [],
-  routes: [],
-  usedUdpPorts: [],
-  usedTcpPorts: [],
-  reservedSubnets: [],
-};
-
-function nebula(team: string, claims: Partial<TeamClaims> = {}): TeamClaims {
-  return {
-    team,
-    kind: 'nebula',
-    networks: [],
-    unsafeRoutes: [],
-    device: undefined,
-    wantsDevice: true,
-    listenPort: undefined,
-    isListenPortFixed: false,
-    proxyPort: undefined,
-    forwardPorts: [],
-    ...claims,
-  };
-}
-
-interface Given {
-  readonly team: TeamClaims;
-  readonly running?: readonly TeamClaims[];
-  readonly host?: Partial<HostFacts>;
-  readonly remembered?: RememberedChoice;
-}
-
-function plan({ team, running = [], host = {}, remembered = {} }: Given): Plan {
-  return planStart(team, running, { ...EMPTY_HOST, ...host }, remembered);
-}
-
-const summary = (findings: readonly Finding[]): string[] => findings.map(({ severity, code }) => `${severity} ${code}`);
 
 const OWN = deriveDeviceName('a', 0);
 

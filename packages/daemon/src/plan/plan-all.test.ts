@@ -1,36 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { EMPTY_HOST, nebula } from '../../test/plan-facts.ts';
 import { hasOverlap, parseClaimedPrefix } from './claimed-prefix.ts';
 import type { RememberedChoice, TeamClaims } from './claims.ts';
 import { deriveDeviceName, isDeviceName } from './device-name.ts';
 import type { HostFacts } from './host-facts.ts';
 import { type Plan, planStart } from './plan.ts';
 import { planAll, type TeamPlan } from './plan-all.ts';
-
-const EMPTY_HOST: HostFacts = {
-  links: [],
-  addresses: [],
-  routes: [],
-  usedUdpPorts: [],
-  usedTcpPorts: [],
-  reservedSubnets: [],
-};
-
-function nebula(team: string, claims: Partial<TeamClaims> = {}): TeamClaims {
-  return {
-    team,
-    kind: 'nebula',
-    networks: [],
-    unsafeRoutes: [],
-    device: undefined,
-    wantsDevice: true,
-    listenPort: undefined,
-    isListenPortFixed: false,
-    proxyPort: undefined,
-    forwardPorts: [],
-    ...claims,
-  };
-}
 
 const NOTHING = new Map<string, RememberedChoice>();
 

@@ -1,52 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { RememberedChoice, TeamClaims } from './claims.ts';
+import { type Given, nebula, plan, summarize, summary, tailnet } from '../../test/plan-facts.ts';
+import type { TeamClaims } from './claims.ts';
 import { deriveDeviceName } from './device-name.ts';
-import type { Finding } from './finding.ts';
 import type { HostFacts } from './host-facts.ts';
-import { type Plan, planStart } from './plan.ts';
-
-const EMPTY_HOST: HostFacts = {
-  links: [],
-  addresses: [],
-  routes: [],
-  usedUdpPorts: [],
-  usedTcpPorts: [],
-  reservedSubnets: [],
-};
-
-function nebula(team: string, claims: Partial<TeamClaims> = {}): TeamClaims {
-  return {
-    team,
-    kind: 'nebula',
-    networks: [],
-    unsafeRoutes: [],
-    device: undefined,
-    wantsDevice: true,
-    listenPort: undefined,
-    isListenPortFixed: false,
-    proxyPort: undefined,
-    forwardPorts: [],
-    ...claims,
-  };
-}
-
-function tailnet(team: string, claims: Partial<TeamClaims> = {}): TeamClaims {
-  return nebula(team, { kind: 'tailnet', networks: ['100.64.0.0/10'], wantsDevice: false, ...claims });
-}
-
-interface Given {
-  readonly team: TeamClaims;
-  readonly running?: readonly TeamClaims[];
-  readonly host?: Partial<HostFacts>;
-  readonly remembered?: RememberedChoice;
-}
-
-function plan({ team, running = [], host = {}, remembered = {} }: Given): Plan {
-  return planStart(team, running, { ...EMPTY_HOST, ...host }, remembered);
-}
-
-const summary = (findings: readonly Finding[]): string[] => findings.map(({ severity, code }) => `${severity} ${code}`);
-const summarize = (given: Given): string[] => summary(plan(given).findings);
 
 const REFUSED_TEAM = ['refusal plan/overlapping-team'];
 const WARNED_TEAM = ['warning plan/overlapping-team'];

@@ -1,13 +1,13 @@
+import { TEAM_NAME_PATTERN } from '../schema/team-name.ts';
 import { RegistrationError } from './registration-error.ts';
 
 /** A team: its slug in the API and its folder below the config root. Made only by {@link parseTeamName}. */
 export type TeamName = string & { readonly brand: 'team-name' };
 
 // docs/spec: 1 to 64 letters, digits, `-`, `_`; no separator, dot or leading hyphen, so it is safe in paths and URLs.
-const TEAM_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9])?$/;
 
 export function isTeamName(text: string): text is TeamName {
-  return TEAM_NAME.test(text);
+  return TEAM_NAME_PATTERN.test(text);
 }
 
 /** @throws {RegistrationError} `registration/bad-org-slug`. */

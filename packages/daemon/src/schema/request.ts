@@ -18,6 +18,7 @@ import {
   textLike,
   textOf,
 } from './shape.ts';
+import { TEAM_NAME_PATTERN } from './team-name.ts';
 
 /** Longest request line without its newline. */
 export const REQUEST_BYTES_MAX = 131_072;
@@ -54,9 +55,7 @@ export type RequestResult<R = ControlRequest> =
 
 export const commonFields: FieldShapes<CommonFields> = {
   id: optional(either(textOf(0, 128), number)),
-  team: optional(
-    textLike(/^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9])?$/, 'a name of letters, digits, "-" and "_"'),
-  ),
+  team: optional(textLike(TEAM_NAME_PATTERN, 'a name of letters, digits, "-" and "_"')),
   reason: optional(textOf(0, 256)),
   request_ts: optional(number),
 };

@@ -3,6 +3,7 @@
  */
 
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import { TEAM_NAME_PATTERN } from '../schema/team-name.ts';
 import { checkSocketPath } from '../socket/socket-path.ts';
 import { checkServicePath } from './service-path.ts';
 import type { ServiceIdentity } from './unit-names.ts';
@@ -93,12 +94,12 @@ export function identifyService({ mode, team }: Pick<ServiceOptions, 'mode' | 't
     return { mode: 'desktop' };
   }
   if (mode === 'desktop') throw badOption('Desktop mode runs all teams: leave --team out, or take --mode server');
-  if (!TEAM.test(team)) throw badOption(`Team ${JSON.stringify(team)} is not 1 to 64 letters, digits, "-" and "_"`);
+  if (!TEAM_NAME_PATTERN.test(team))
+    throw badOption(`Team ${JSON.stringify(team)} is not 1 to 64 letters, digits, "-" and "_"`);
   return { mode: 'server', team };
 }
 
 // The alphabet is safe in unit names, labels and file names without any escaping.
-const TEAM = /^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9])?$/;
 
 function describeDesktop(common: CommonDescription, options: ServiceOptions): DesktopDescription {
   const socketPath = checkServicePath('the control socket', options.socketPath ?? SERVICE_DEFAULTS.socketPath);

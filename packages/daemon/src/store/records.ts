@@ -19,6 +19,7 @@ import {
   textLike,
   textOf,
 } from '../schema/shape.ts';
+import { TEAM_NAME_PATTERN } from '../schema/team-name.ts';
 
 /** Grows with every change of the records that an older heddle would misread. */
 export const SCHEMA_VERSION = 1;
@@ -99,10 +100,7 @@ const path = textOf(1, 4096);
 const device = textLike(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/, 'a device name of at most 15 bytes');
 const network = textLike(/^[0-9A-Fa-f.:]{2,45}\/[0-9]{1,3}$/, 'a network such as 10.1.0.0/24');
 
-export const teamNameShape: Shape<string> = textLike(
-  /^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9])?$/,
-  'a name of letters, digits, "-" and "_"',
-);
+export const teamNameShape: Shape<string> = textLike(TEAM_NAME_PATTERN, 'a name of letters, digits, "-" and "_"');
 
 export const metaShape: Shape<Meta> = objectOf({
   schemaVersion: integerOf(1, 1_000_000),
