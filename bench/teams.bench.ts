@@ -1,11 +1,11 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, it } from 'vitest';
-import certificates from '../packages/daemon/test/vectors/nebula/long-lived.json' with { type: 'json' };
 import { until } from '../tests/support/processes.ts';
+import { makeStubTeams } from '../tests/support/stub-nebula.ts';
 import { TeamsDaemon } from '../tests/support/teams-daemon.ts';
 import { median } from './table.ts';
 
@@ -15,14 +15,6 @@ const CLIENT_COUNT = 64;
 const IDLE_MS = 10_000;
 /** proc_pid_stat(5) counts in these. */
 const TICKS_PER_SECOND = 100;
-
-/** Says what Nebula says, and waits. A shell: a hundred of them must fit beside the daemon. */
-const STUB = `#!/bin/sh
-echo '{"level":"INFO","msg":"Nebula interface is active","interface":"disabled","networks":["10.77.0.2/24"],"udpAddr":"0.0.0.0:1"}'
-trap 'kill $!; exit 0' TERM
-sleep 86400 &
-wait
-`;
 
 /** A client that keeps its connection: one request at a time. */
 class Client {
@@ -79,17 +71,8 @@ describe('the teams daemon', () => {
   it('start, status, a hundred teams', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'heddle-bench-'));
     const configRoot = join(folder, 'config');
-    const nebula = join(folder, 'nebula');
-    writeFileSync(nebula, STUB);
-    chmodSync(nebula, 0o755);
-    writeFileSync(join(folder, 'ca.crt'), certificates.ca);
-    writeFileSync(join(folder, 'host.crt'), certificates.host);
-    writeFileSync(join(folder, 'host.key'), 'a key that nobody reads\n', { mode: 0o600 });
-    const pki = { ca: join(folder, 'ca.crt'), cert: join(folder, 'host.crt'), key: join(folder, 'host.key') };
-    for (let i = 0; i < TEAM_COUNT; i++) {
-      mkdirSync(join(configRoot, `team${i}`), { recursive: true });
-      writeFileSync(join(configRoot, `team${i}`, 'config.yml'), JSON.stringify({ pki, tun: { disabled: true } }));
-    }
+    const names = Array.from({ length: TEAM_COUNT }, (_, i) => `team${i}`);
+    const nebula = makeStubTeams(folder, configRoot, names);
     const daemon = new TeamsDaemon({ folder, configRoot, nebula, namespace: undefined, isRateLimited: false });
 
     const starts: number[] = [];
