@@ -46,10 +46,27 @@ for (const release of RELEASES) {
       expect(await lab.devices()).toHaveLength(2);
     });
 
-    it('answer to the documented one-liner of socat', async () => {
-      const line = `echo '{"action":"teams"}' | socat - UNIX-CONNECT:${daemon.socketPath}`;
-      const { stdout } = await run('sh', ['-c', line]);
-      expect(JSON.parse(stdout)).toMatchObject({ ok: true, message: '2 teams', teams: ['acme', 'beta'] });
+    it('answer to the documented one-liners of socat', async () => {
+      const socat = async (line: string): Promise<unknown> => {
+        const { stdout } = await run('sh', ['-c', `echo '${line}' | socat - UNIX-CONNECT:${daemon.socketPath}`]);
+        return JSON.parse(stdout) as unknown;
+      };
+      const up = { ok: true, team: 'acme', pid: expect.any(Number), message: expect.any(String) };
+      expect(await socat('{"action":"teams"}')).toMatchObject({ ok: true, teams: ['acme', 'beta'] });
+      expect(await socat('{"action":"list"}')).toMatchObject({ ok: true, teams: [{ name: 'acme' }, { name: 'beta' }] });
+      expect(await socat('{"action":"status","team":"acme"}')).toMatchObject(up);
+      expect(await socat('{"action":"start","team":"acme","reason":"a user","request_ts":1732190000}')).toMatchObject(
+        up,
+      );
+      expect(await socat('{"action":"restart","team":"acme"}')).toMatchObject(up);
+      const stopped = await socat('{"action":"stop","team":"acme"}');
+      expect(stopped).toMatchObject({ ok: true, team: 'acme' });
+      expect(stopped).not.toHaveProperty('pid');
+      expect(await socat('{"action":"switch","team":"acme"}')).toMatchObject(up);
+      expect(await socat('{"action":"provision"}')).toMatchObject({ ok: true });
+      expect(await socat('{"action":"delete","team":"acme"}')).toMatchObject({ ok: true, team: 'acme' });
+      expect(await socat('{"action":"provision","team":"acme"}')).toMatchObject({ ok: true });
+      expect(await socat('{"action":"start","team":"beta"}')).toMatchObject({ ok: true, team: 'beta' });
     });
 
     it('switch', async () => {
