@@ -178,6 +178,8 @@ describe.skipIf(!IS_BUILT || process.platform !== 'linux')('the teams daemon', (
     expect((await heddle('provision')).stdout).toContain('2 teams provisioned');
     expect((await heddle('up', 'acme')).stdout).toBe('Team acme is up\n');
     expect((await heddle('list')).stdout).toMatch(/^acme +nebula +up /m);
+    const status = await heddle('status', '--state-dir', join(folder, 'none'));
+    expect(status.stdout).toMatch(/^TEAM.+\nacme +nebula +up /);
     expect((await heddle('plan')).stdout).toMatch(/^beta +clear/m);
     expect((await heddle('switch', 'beta', '--reason', 'a test')).stdout).toBe('Team beta is up\n');
     expect(JSON.parse((await heddle('list', '--json')).stdout)).toMatchObject({

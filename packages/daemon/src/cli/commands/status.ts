@@ -1,23 +1,65 @@
+import { existsSync } from 'node:fs';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import { listOf } from '../../schema/shape.ts';
 import type { RelayInfo, StatusInfo } from '../../schema/status.ts';
+import { type TeamInfo, teamInfoShape } from '../../schema/team-info.ts';
 import { ControlClient } from '../../socket/control-client.ts';
 import type { CommandContext } from '../cli-context.ts';
 import { formatAge, printable, writeJson } from '../terminal.ts';
 import { formatPeers } from './peers.ts';
 
-/** `heddle status`: everything about the engine on one screen. No engine is an answer, not a failure. */
+/**
+ * `heddle status`: everything about the engine on one screen, and the teams where the teams daemon runs. No engine is an
+ * answer, not a failure.
+ */
 export async function status(context: CommandContext): Promise<void> {
-  const { terminal, target, world } = context;
-  let info: StatusInfo & { readonly pid: number };
-  try {
-    info = await fetchStatus(target.socketPath);
-  } catch (error) {
-    if (!(error instanceof TailnetError) || error.code !== 'ipc/not-running') throw error;
-    printNotRunning(context);
+  const { terminal, world } = context;
+  const teams = existsSync(context.supervisorPath) ? await fetchTeams(context) : undefined;
+  const info = await fetchEngine(context);
+  if (terminal.isJson) {
+    writeJson(terminal, { ...(info ?? notRunning(context)), ...(teams === undefined ? {} : { teams }) });
     return;
   }
-  if (terminal.isJson) writeJson(terminal, info);
-  else terminal.out(formatStatus(info, world.unixMs()));
+  if (info !== undefined || teams === undefined) {
+    terminal.out(info === undefined ? 'VPN: not running\n' : formatStatus(info, world.unixMs()));
+  }
+  if (teams !== undefined) {
+    const { formatTeams } = await import('./teams.ts');
+    const text = teams.length === 0 ? 'No teams\n' : formatTeams(teams, world.unixMs());
+    terminal.out(info === undefined ? text : `\n${text}`);
+  }
+}
+
+/** Undefined when there is none. A daemon that does not answer must not hide the engine. */
+async function fetchTeams({ supervisorPath }: CommandContext): Promise<readonly TeamInfo[] | undefined> {
+  try {
+    const client = await ControlClient.connect(supervisorPath);
+    try {
+      const teams = listOf(teamInfoShape)(((await client.ask({ action: 'list' })) as { teams?: unknown }).teams);
+      return teams.kind === 'ok' ? teams.value : undefined;
+    } finally {
+      client.close();
+    }
+  } catch (error) {
+    if (error instanceof TailnetError) return undefined;
+    throw error;
+  }
+}
+
+/** Undefined when none runs. @throws {TailnetError} `ipc/*`. */
+async function fetchEngine({
+  target,
+  supervisorPath,
+}: CommandContext): Promise<(StatusInfo & { pid: number }) | undefined> {
+  // The one socket that was named is the daemon's or an engine's; both may be asked.
+  try {
+    return await fetchStatus(target.socketPath);
+  } catch (error) {
+    if (!(error instanceof TailnetError)) throw error;
+    const isDaemon = target.socketPath === supervisorPath && error.code === 'ipc/bad-reply';
+    if (error.code === 'ipc/not-running' || isDaemon) return undefined;
+    throw error;
+  }
 }
 
 /** @throws {TailnetError} `ipc/*`. */
@@ -31,13 +73,9 @@ export async function fetchStatus(socketPath: string): Promise<StatusInfo & { re
   }
 }
 
-function printNotRunning({ terminal, target, world }: CommandContext): void {
-  if (!terminal.isJson) {
-    terminal.out('VPN: not running\n');
-    return;
-  }
+function notRunning({ target, world }: CommandContext): Readonly<Record<string, unknown>> {
   const none = { addresses: [], peerCount: 0, relay: null, proxy: null, peers: [] };
-  writeJson(terminal, { state: 'stopped', context: target.context, version: world.version, ...none });
+  return { state: 'stopped', context: target.context, version: world.version, ...none };
 }
 
 function formatStatus(info: StatusInfo & { readonly pid: number }, nowUnixMs: number): string {
