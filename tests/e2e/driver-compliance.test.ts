@@ -59,6 +59,7 @@ const nebula: Kind = {
       binary: makeFakeNebula(folder),
       probe: undefined,
       unixMs: () => Date.now(),
+      admit: async () => {},
     }),
   writeConfig: (behaviour) => {
     const file = (name: string, text: string): string => {

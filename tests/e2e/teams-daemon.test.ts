@@ -91,6 +91,16 @@ describe.skipIf(!IS_BUILT || process.platform !== 'linux')('the teams daemon', (
     expect(await daemon.status('acme')).toMatchObject({ state: 'failed', desired: 'up', restarts: 0 });
   });
 
+  it('does not start a team that its server has revoked', async () => {
+    const revocation = { reason: '401 Unauthorized', revoked_at: '2026-11-21T00:00:00Z' };
+    writeFileSync(join(configRoot, 'acme', 'auth-revoked.json'), JSON.stringify(revocation));
+    await daemon.start();
+    await daemon.ask({ action: 'provision' });
+    const answer = await daemon.ask({ action: 'start', team: 'acme' });
+    expect(answer).toMatchObject({ ok: false, code: 'registration/revoked' });
+    expect(await daemon.status('acme')).toMatchObject({ state: 'failed' });
+  });
+
   it('brings a killed team back, and shows that', async () => {
     await daemon.start();
     await daemon.ask({ action: 'provision' });

@@ -19,6 +19,8 @@ export interface NebulaDriverOptions {
   readonly binary: string | undefined;
   readonly probe: DeviceProbe | undefined;
   readonly unixMs: () => number;
+  /** Called before a start. @throws {TailnetError} when the team may not run. */
+  readonly admit: () => Promise<void>;
 }
 
 /** What Nebula gets instead of our environment. */
@@ -60,6 +62,7 @@ export class NebulaDriver implements TeamDriver {
 
   async start({ device, listenPort }: Assignment): Promise<TeamChild> {
     const { paths, binary, probe, unixMs } = this.#o;
+    await this.#o.admit();
     const setup = readNebulaSetup(paths.configDir);
     refuseExpired(setup, unixMs());
     const command = findNebula({ path: binary, searchPath: CHILD_ENV.PATH, uid: process.geteuid?.() });

@@ -19,6 +19,7 @@ import { TailnetDriver } from '../drivers/tailnet-driver.ts';
 import { type TeamRoots, teamPaths } from '../drivers/team-paths.ts';
 import { createLogFile } from '../process/log-file.ts';
 import { createSocketGuard, installSignals } from '../process/process-guards.ts';
+import { admitTeam } from '../registration/team-admission.ts';
 import type { LogRecord } from '../schema/reply.ts';
 import { isSupervisorRead, parseSupervisorRequest } from '../schema/supervisor-request.ts';
 import { startControlServer } from '../socket/control-server.ts';
@@ -108,9 +109,10 @@ function createSupervisor({ options, world, log, store, roots }: Omit<Parts, 'si
     store,
     createDriver: ({ name, kind }) => {
       const paths = teamPaths(name, roots);
+      const admit = (): Promise<void> => admitTeam(options.configRoot, name);
       return kind === 'tailnet'
         ? new TailnetDriver({ team: name, paths, engineCommand: world.engineCommand, env: world.env })
-        : new NebulaDriver({ team: name, paths, binary: options.nebulaBinary, probe, unixMs: () => Date.now() });
+        : new NebulaDriver({ team: name, paths, binary: options.nebulaBinary, probe, unixMs: () => Date.now(), admit });
     },
     scan: () => scanConfigRoot(options.configRoot),
     readHost: async () => readHostFacts(),
