@@ -8,9 +8,11 @@ node_modules/.installed: package-lock.json package.json $(wildcard packages/*/pa
 	npm ci --ignore-scripts --no-fund --no-audit
 	@touch $@
 
-# The main job on the built-in lab: two nodes, 64 MiB and an HTTP request through the tunnel, by name.
+# The main job on the built-in lab: two nodes, 64 MiB and an HTTP request through the tunnel, by name. Then the daemon with
+# a tailnet and, where Nebula is installed, a Nebula team.
 demo: build
 	@node packages/lab/dist/demo/main.js
+	@node packages/daemon/dist/demo/teams-demo.js
 
 # Everything that needs neither Go, root nor the network.
 test: build
