@@ -1,6 +1,6 @@
 import { basename, dirname, resolve } from 'node:path';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
-import { LineCounter, parseDocument } from 'yaml';
+import { type Document, LineCounter, parseDocument } from 'yaml';
 import { flag, integerOf, listOf, objectOf, optional, type Shape, textOf } from '../schema/shape.ts';
 
 /** `tailnet.yml` of a team (docs/guide/teams.md). File names in it are absolute here. */
@@ -65,12 +65,13 @@ export function parseTailnetConfig(text: string, path: string): TailnetConfig {
   const lineOf = (offset: number | undefined): number => lines.linePos(offset ?? 0).line;
   const [error] = document.errors;
   if (error !== undefined) throw badConfig(path, lineOf(error.pos[0]), error.message);
-  const json: unknown = document.toJS({ maxAliasCount: ALIAS_COUNT_MAX });
+  const json = toPlain(document, path);
   const lineOfKey = (key: string): number => {
     const node = document.getIn(key.split('.'), true) as { range?: readonly [number, ...unknown[]] } | undefined;
     return lineOf(node?.range?.[0]);
   };
-  for (const key of Object.keys(typeof json === 'object' && json !== null ? json : {})) {
+  const isMap = typeof json === 'object' && json !== null && !Array.isArray(json);
+  for (const key of Object.keys(isMap ? json : {})) {
     if (Object.hasOwn(FIELDS, key)) continue;
     throw badConfig(path, lineOfKey(key), `unknown key "${key}"; known are ${Object.keys(FIELDS).join(', ')}`);
   }
@@ -80,6 +81,14 @@ export function parseTailnetConfig(text: string, path: string): TailnetConfig {
     throw badConfig(path, lineOfKey(result.path), what);
   }
   return toConfig(result.value, dirname(path));
+}
+
+function toPlain(document: Document, path: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: ALIAS_COUNT_MAX });
+  } catch {
+    throw badConfig(path, 1, `more than ${ALIAS_COUNT_MAX} uses of an alias`);
+  }
 }
 
 function toConfig(fields: Fields, folder: string): TailnetConfig {
