@@ -29,3 +29,12 @@ describe.runIf(process.platform !== 'win32')('peer credentials', () => {
     expect(readPeerCredentials(new Socket())).toBeUndefined();
   });
 });
+
+describe('the client of a Windows pipe', () => {
+  it('is an administrator, and that of anything else never without being asked for', () => {
+    expect(readPeerCredentials(new Socket(), 'win32')).toEqual({ uid: 0, gid: 0, pid: undefined });
+    for (const platform of ['linux', 'darwin', 'freebsd', 'sunos'] as const) {
+      expect(readPeerCredentials(new Socket(), platform)).toBeUndefined();
+    }
+  });
+});

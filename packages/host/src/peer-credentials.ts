@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
 
-/** Who is at the other end of a Unix socket, as the kernel noted when the connection was made. */
+/** Who is at the other end of a Unix socket or a Windows pipe, as the kernel noted when the connection was made. */
 export interface PeerCredentials {
   readonly uid: number;
   readonly gid: number;
@@ -10,11 +10,23 @@ export interface PeerCredentials {
 }
 
 /**
- * Asks the kernel for the peer of an accepted Unix socket. Call it synchronously in the `connection` handler: later the
+ * Windows does not tell who connected; the access list of the pipe has decided it. The default one lets the system, the
+ * administrators and the pipe's owner write, and everybody else at most read: whoever can send a request is an
+ * administrator, root in the terms used here.
+ */
+const PIPE_CLIENT: PeerCredentials = { uid: 0, gid: 0, pid: undefined };
+
+/**
+ * Asks the kernel for the peer of an accepted Unix socket, or of a pipe with the default access list (not `readableAll`,
+ * `writableAll`). Call it synchronously in the `connection` handler: later the
  * descriptor may be closed. `undefined` when the identity cannot be had (other platform, no FFI, closed): the caller
  * refuses the client. The first call loads koffi (6–20 ms, 5 MB).
  */
-export function readPeerCredentials(socket: Socket): PeerCredentials | undefined {
+export function readPeerCredentials(
+  socket: Socket,
+  platform: NodeJS.Platform = process.platform,
+): PeerCredentials | undefined {
+  if (platform === 'win32') return PIPE_CLIENT;
   const fd = descriptorOf(socket);
   if (fd === undefined) return undefined;
   try {

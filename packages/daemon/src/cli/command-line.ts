@@ -1,5 +1,5 @@
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
-import { SUPERVISOR_SOCKET } from '../socket/socket-path.ts';
+import { supervisorPath } from '../socket/socket-path.ts';
 import type { CliWorld, CommandContext } from './cli-context.ts';
 import { readQuickly } from './quick-reader.ts';
 import { resolveTarget } from './target.ts';
@@ -35,7 +35,7 @@ function createContext(options: OptionValues, world: CliWorld): CommandContext {
     world,
     terminal: { out, err, isInteractive, isJson: options['json'] === true },
     target: resolveTarget(options, env),
-    supervisorPath: socketPath ?? SUPERVISOR_SOCKET,
+    supervisorPath: socketPath ?? supervisorPath(),
     timeoutMs: timeout === undefined ? undefined : timeout * 1000,
   };
 }

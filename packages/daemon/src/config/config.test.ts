@@ -134,4 +134,11 @@ describe('daemon.yml', () => {
     chmodSync(write('daemon.yml', 'operators: [1234]'), 0o666);
     expect(failureOf(() => readOperators(join(root, 'daemon.yml'), passwd)).code).toBe('team/bad-daemon-file');
   });
+  it('names nobody on Windows, where modes say nothing and administrators alone connect', () => {
+    chmodSync(write('daemon.yml', ''), 0o666);
+    expect([...readOperators(join(root, 'daemon.yml'), passwd, 'win32')]).toEqual([]);
+    write('daemon.yml', 'operators: [1234]');
+    const failure = failureOf(() => readOperators(join(root, 'daemon.yml'), passwd, 'win32'));
+    expect(failure.message).toContain('administrators');
+  });
 });

@@ -16,14 +16,19 @@ const fileShape: Shape<DaemonFile> = objectOf<DaemonFile>({
 
 /**
  * The users who may change teams beside root: `operators: [alice, 1000]` in `daemon.yml` of the config root. No file means
- * nobody.
+ * nobody. Windows does not tell who connects, so it has no operators.
  * @param passwd Text of passwd(5), where names are looked up.
  * @throws {TailnetError} `team/bad-daemon-file` for one that cannot be read, that others can write, or with an unknown name.
  */
-export function readOperators(path: string, passwd: () => string): ReadonlySet<number> {
-  const text = readOwnFile(path);
+export function readOperators(
+  path: string,
+  passwd: () => string,
+  platform: NodeJS.Platform = process.platform,
+): ReadonlySet<number> {
+  const text = readOwnFile(path, platform);
   if (text === undefined) return new Set();
   const { operators = [] } = parseFile(text, path);
+  if (platform === 'win32' && operators.length > 0) throw badFile(path, 'on Windows only administrators can connect');
   const users = operators.some((name) => typeof name === 'string') ? parsePasswd(passwd()) : new Map<string, number>();
   return new Set(
     operators.map((name) => {
@@ -34,10 +39,11 @@ export function readOperators(path: string, passwd: () => string): ReadonlySet<n
   );
 }
 
-function readOwnFile(path: string): string | undefined {
+function readOwnFile(path: string, platform: NodeJS.Platform): string | undefined {
   try {
     const { uid: owner, mode } = statSync(path);
-    if ((owner !== 0 && owner !== process.geteuid?.()) || (mode & 0o022) !== 0) {
+    // The modes that Node makes up on Windows say nothing.
+    if (platform !== 'win32' && ((owner !== 0 && owner !== process.geteuid?.()) || (mode & 0o022) !== 0)) {
       throw badFile(path, 'other users can change it');
     }
     return readFileSync(path, 'utf8');

@@ -23,12 +23,10 @@ export interface NebulaDriverOptions {
   readonly admit: () => Promise<void>;
 }
 
-/** What Nebula gets instead of our environment. */
-const CHILD_ENV = {
-  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-  LANG: 'C.UTF-8',
-  GOTRACEBACK: 'single',
-};
+/** Where programs are that only root can put there. Windows has no such list: the path must be given. */
+const SEARCH_PATH = process.platform === 'win32' ? '' : '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** What Nebula gets instead of our environment; Node adds what no process of Windows runs without. */
+const CHILD_ENV = { PATH: SEARCH_PATH, LANG: 'C.UTF-8', GOTRACEBACK: 'single' };
 
 /** Runs a Nebula network in a process of the external program. */
 export class NebulaDriver implements TeamDriver {
@@ -65,7 +63,7 @@ export class NebulaDriver implements TeamDriver {
     await this.#o.admit();
     const setup = readNebulaSetup(paths.configDir);
     refuseExpired(setup, unixMs());
-    const command = findNebula({ path: binary, searchPath: CHILD_ENV.PATH, uid: process.geteuid?.() });
+    const command = findNebula({ path: binary, searchPath: SEARCH_PATH, uid: process.geteuid?.() });
     const { isDisabled } = setup.config.tun;
     const rendered = renderConfig(setup.config, {
       device: device ?? setup.config.tun.device ?? '',

@@ -2,7 +2,7 @@ import { unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { acquireInstanceLock, type InstanceLock, type LockAttempt } from '@heddle/host/instance-lock';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
-import { checkSocketPath, inspectSocketPath, prepareSocketDir, reasonOf } from './socket-path.ts';
+import { checkSocketPath, inspectSocketPath, isPipePath, prepareSocketDir, reasonOf } from './socket-path.ts';
 
 /** The right to listen at a path; the path is free now. */
 export interface SocketClaim {
@@ -19,6 +19,7 @@ export interface SocketClaim {
  */
 export async function claimSocket(path: string, isOpenToAll: boolean): Promise<SocketClaim> {
   checkSocketPath(path);
+  if (isPipePath(path)) return claimPipe(path);
   prepareSocketDir(path, isOpenToAll);
   const lock = lockPath(path);
   try {
@@ -28,6 +29,16 @@ export async function claimSocket(path: string, isOpenToAll: boolean): Promise<S
     lock.release();
     throw error;
   }
+}
+
+/**
+ * The pipe is its own lock: Windows gives its first instance to one process, and takes it back when that ends. Who comes
+ * second is refused by `listen()`; this only finds out whom to name.
+ */
+async function claimPipe(path: string): Promise<SocketClaim> {
+  const answer = await probe(path);
+  if (answer.kind === 'stale') return { path, release: () => {} };
+  throw alreadyRunning(path, answer.kind === 'alive' ? answer.pid : undefined);
 }
 
 function lockPath(path: string): InstanceLock {
@@ -97,7 +108,8 @@ function alive(text: string): Answer {
   return { kind: 'alive', pid: pid === undefined ? undefined : Number(pid) };
 }
 
-function alreadyRunning(path: string, pid: number | undefined): TailnetError {
+/** The error for a path that somebody else listens at. */
+export function alreadyRunning(path: string, pid: number | undefined): TailnetError {
   const owner = pid === undefined || pid === 0 ? 'another process' : `process ${pid}`;
   return new TailnetError('ipc/already-running', `heddle is already running at "${path}" (${owner})`);
 }

@@ -3,7 +3,8 @@
  * ask.
  *
  * The identity of a client is what the kernel says (SO_PEERCRED, getpeereid); without one it is refused. Root, the
- * process's own user and the operators may do everything, others only read.
+ * process's own user and the operators may do everything, others only read. A Windows pipe admits administrators only, who
+ * count as root; nothing here may widen its access list.
  */
 
 import { createServer, type Server, type Socket } from 'node:net';
@@ -12,7 +13,7 @@ import { type PeerCredentials, readPeerCredentials } from '@heddle/host/peer-cre
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import type { FailureReply } from '../schema/reply.ts';
 import type { RequestResult } from '../schema/request.ts';
-import { claimSocket, type SocketClaim } from './claim-socket.ts';
+import { alreadyRunning, claimSocket, type SocketClaim } from './claim-socket.ts';
 import { AnswerTimeout, type AnyRequest, ControlConnection, type ReplyFields } from './control-connection.ts';
 import { RateLimiter } from './rate-limiter.ts';
 import { reasonOf } from './socket-path.ts';
@@ -65,6 +66,8 @@ export async function startControlServer<R extends AnyRequest>(
     await listen(server, claim.path, isOpen);
   } catch (error) {
     claim.release();
+    // Only a pipe can be taken between the claim and this: everything else is locked.
+    if (reasonOf(error) === 'EADDRINUSE') throw alreadyRunning(claim.path, undefined);
     throw new TailnetError('ipc/socket-failed', `Cannot listen at "${claim.path}" (${reasonOf(error)})`);
   }
   return { path: claim.path, close: () => close(server, clients, claim) };

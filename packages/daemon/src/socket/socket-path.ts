@@ -8,9 +8,31 @@ export const SOCKET_PATH_BYTES_MAX = 103;
 
 /** Where the supervisor listens unless it is told otherwise; clients of many years know it. */
 export const SUPERVISOR_SOCKET = '/var/run/tech.deltaops.cvpn/cmd.sock';
+/** The same for Windows, without {@link PIPE_FOLDER}. */
+export const SUPERVISOR_PIPE = 'tech.deltaops.cvpn.cmd';
+
+/** What the names of all pipes of a Windows machine begin with. It is not a folder of any disk. */
+export const PIPE_FOLDER = '\\\\.\\pipe\\';
+/** CreateNamedPipe: 256 characters for the whole name. */
+const PIPE_NAME_CHARACTERS_MAX = 256;
+
+/** True for the name of a Windows pipe: it has no folder, no mode, and does not outlive its process. */
+export function isPipePath(path: string, platform: NodeJS.Platform = process.platform): boolean {
+  return platform === 'win32' && path.toLowerCase().startsWith(PIPE_FOLDER);
+}
+
+/** Where clients look for the supervisor unless they are told otherwise. */
+export function supervisorPath(platform: NodeJS.Platform = process.platform): string {
+  return platform === 'win32' ? `${PIPE_FOLDER}${SUPERVISOR_PIPE}` : SUPERVISOR_SOCKET;
+}
 
 /** @throws {TailnetError} `ipc/path-too-long`. */
 export function checkSocketPath(path: string): void {
+  if (isPipePath(path)) {
+    if (path.length <= PIPE_NAME_CHARACTERS_MAX) return;
+    const message = `Pipe "${path}" has ${path.length} characters, the system allows ${PIPE_NAME_CHARACTERS_MAX}`;
+    throw new TailnetError('ipc/path-too-long', message);
+  }
   const length = Buffer.byteLength(path);
   if (length <= SOCKET_PATH_BYTES_MAX) return;
   const message = `Socket path "${path}" has ${length} bytes, the system allows ${SOCKET_PATH_BYTES_MAX}`;

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
-import { SUPERVISOR_SOCKET } from '../socket/socket-path.ts';
+import { PIPE_FOLDER, SUPERVISOR_PIPE, SUPERVISOR_SOCKET } from '../socket/socket-path.ts';
 
 /** The flags of `heddle --ipc-mode …`. */
 export interface DaemonOptions {
@@ -17,22 +17,24 @@ export interface DaemonOptions {
   readonly isVerbose: boolean;
 }
 
-const DEFAULT_PIPE = 'tech.deltaops.cvpn.cmd';
 const DEFAULT_CONFIG_ROOT = '/etc/catalyst-networks';
 /** The state database unless it is told otherwise. */
 export const DEFAULT_STATE_DB = '/var/lib/tech.deltaops.cvpn/state.db';
 
 /** @throws {TailnetError} `usage/bad-option`. */
-export function parseDaemonOptions(args: readonly string[]): DaemonOptions {
+export function parseDaemonOptions(
+  args: readonly string[],
+  platform: NodeJS.Platform = process.platform,
+): DaemonOptions {
   const values = readValues(args);
   const mode = values['ipc-mode'];
   if (mode !== 'socket' && mode !== 'pipe') {
     throw new TailnetError('usage/bad-option', `--ipc-mode is "socket" or "pipe", not "${mode}"`);
   }
-  const pipe = `\\\\.\\pipe\\${values['pipe-name'] ?? DEFAULT_PIPE}`;
+  checkPlatform(mode, values, platform);
   return {
     ipcMode: mode,
-    socketPath: mode === 'pipe' ? pipe : resolve(values['socket-path'] ?? SUPERVISOR_SOCKET),
+    socketPath: mode === 'pipe' ? pipePath(values['pipe-name']) : resolve(values['socket-path'] ?? SUPERVISOR_SOCKET),
     configRoot: resolve(values['config-root'] ?? DEFAULT_CONFIG_ROOT),
     stateDbPath: resolve(values['state-db-path'] ?? DEFAULT_STATE_DB),
     isAutostart: values.autostart ?? false,
@@ -42,6 +44,27 @@ export function parseDaemonOptions(args: readonly string[]): DaemonOptions {
     isVerbose: values.verbose ?? false,
   };
 }
+
+/** One character more would be another folder. */
+function pipePath(name: string = SUPERVISOR_PIPE): string {
+  if (/^[^\\/\0]{1,200}$/.test(name)) return `${PIPE_FOLDER}${name}`;
+  throw new TailnetError('usage/bad-option', '--pipe-name is a name of 1 to 200 characters without "\\" and "/"');
+}
+
+function checkPlatform(mode: 'socket' | 'pipe', values: Values, platform: NodeJS.Platform): void {
+  const isWindows = platform === 'win32';
+  if ((mode === 'pipe') !== isWindows) {
+    const other = isWindows ? 'pipe' : 'socket';
+    throw new TailnetError('usage/bad-option', `There is no --ipc-mode ${mode} on this system; use ${other}`);
+  }
+  // Every user of Windows may make folders at the top of the disk, where the defaults would be.
+  if (isWindows && (values['config-root'] === undefined || values['state-db-path'] === undefined)) {
+    const what = 'folders that only administrators can change';
+    throw new TailnetError('usage/bad-option', `On Windows give --config-root and --state-db-path, in ${what}`);
+  }
+}
+
+type Values = ReturnType<typeof readValues>;
 
 function readValues(args: readonly string[]) {
   try {

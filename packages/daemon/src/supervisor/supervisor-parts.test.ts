@@ -60,13 +60,26 @@ describe('the ports of proc_net', () => {
 
 describe('the flags of the daemon', () => {
   it('have the defaults that clients know', () => {
-    expect(parseDaemonOptions(['--ipc-mode', 'socket'])).toMatchObject({
+    expect(parseDaemonOptions(['--ipc-mode', 'socket'], 'linux')).toMatchObject({
       socketPath: '/var/run/tech.deltaops.cvpn/cmd.sock',
       configRoot: '/etc/catalyst-networks',
       stateDbPath: '/var/lib/tech.deltaops.cvpn/state.db',
       isAutostart: false,
     });
-    expect(parseDaemonOptions(['--ipc-mode=pipe']).socketPath).toBe('\\\\.\\pipe\\tech.deltaops.cvpn.cmd');
+  });
+  const folders = ['--config-root', '/c', '--state-db-path', '/s'];
+  it('name a pipe on Windows, where the folders must be given, and nowhere else', () => {
+    const pipe = parseDaemonOptions(['--ipc-mode=pipe', ...folders], 'win32');
+    expect(pipe.socketPath).toBe('\\\\.\\pipe\\tech.deltaops.cvpn.cmd');
+    const named = parseDaemonOptions(['--ipc-mode=pipe', '--pipe-name', 'other', ...folders], 'win32');
+    expect(named.socketPath).toBe('\\\\.\\pipe\\other');
+    expect(() => parseDaemonOptions(['--ipc-mode=pipe', ...folders], 'linux')).toThrow('use socket');
+    expect(() => parseDaemonOptions(['--ipc-mode=socket', ...folders], 'win32')).toThrow('use pipe');
+    expect(() => parseDaemonOptions(['--ipc-mode=pipe'], 'win32')).toThrow('--config-root');
+  });
+  it.each(['', 'a\\b', '../x', 'a/b', 'x'.repeat(201)])('refuse the pipe name %j', (name) => {
+    const args = ['--ipc-mode=pipe', '--pipe-name', name, ...folders];
+    expect(() => parseDaemonOptions(args, 'win32')).toThrow('--pipe-name');
   });
   it.each([
     [['--ipc-mode', 'tcp']],
