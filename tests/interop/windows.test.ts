@@ -1,14 +1,16 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../support/processes.ts';
 import { makeStubTeams } from '../support/stub-nebula.ts';
 import { HAS_WINE, WineDaemon, windowsPath } from '../support/wine-daemon.ts';
 
+const PROCESS_IDENTITY = fileURLToPath(new URL('../../packages/host/dist/process-identity.js', import.meta.url));
 const title = 'the teams daemon on Windows (Node.js 20 under Wine)';
 
-// The access list of the pipe is Wine's to enforce, which it does not: that only administrators write is Windows' promise.
+// Wine has one user: that nobody but administrators can write to the pipe cannot be shown here.
 describe.skipIf(!HAS_WINE)(HAS_WINE ? title : `${title}: skipped, tests/interop/install.sh found no wine64`, () => {
   let folder: string;
   let daemon: WineDaemon;
@@ -96,6 +98,15 @@ describe.skipIf(!HAS_WINE)(HAS_WINE ? title : `${title}: skipped, tests/interop/
     await until('the end of the team', 5000, async () => daemon.stubCount() === 0);
     await daemon.start('--autostart');
     await upAgain('acme', undefined);
+  });
+
+  it('tells a process from a later one with its number, so a dead owner holds no lock', async () => {
+    const module = `file:///Z:${PROCESS_IDENTITY}`;
+    const script = `
+      const { describeOwnProcess, isProcessAlive } = await import('${module}');
+      const own = describeOwnProcess();
+      console.log(own.startMark !== '', isProcessAlive(own), isProcessAlive({ ...own, startMark: 'other' }));`;
+    expect(await daemon.evaluate(script)).toBe('true true false\n');
   });
 
   it('ends all teams and itself on ctrl-C, with 0', async () => {

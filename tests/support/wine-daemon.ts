@@ -86,6 +86,11 @@ export class WineDaemon {
     return this.heddle(...this.#flags, ...flags);
   }
 
+  /** What a module of JavaScript prints there. */
+  async evaluate(script: string): Promise<string> {
+    return (await this.#run(['--input-type=module', '-e', script])).text;
+  }
+
   /** As the task manager ends a process of Windows. */
   async endProcess(pid: unknown): Promise<void> {
     await this.#run(['-e', `process.kill(${Number(pid)})`]);
@@ -102,15 +107,10 @@ export class WineDaemon {
 
   /** Ctrl-C; with its exit status. Harmless when it does not run. */
   async stop(): Promise<number | null> {
-    this.#child?.stdin?.end();
-    return this.exited();
-  }
-
-  /** How it ended by itself. */
-  async exited(): Promise<number | null> {
     const child = this.#child;
     this.#child = undefined;
     if (child === undefined) return null;
+    child.stdin?.end();
     if (child.exitCode === null) await once(child, 'exit');
     return child.exitCode;
   }

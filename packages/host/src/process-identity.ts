@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { readWindowsStartMark } from './windows-process.ts';
 
 /**
  * A process that cannot be confused with a later one of the same number: process ids are reused, the pair of boot and
@@ -34,7 +35,8 @@ export function isProcessAlive(identity: ProcessIdentity): boolean {
 
 function readStartMark(pid: number): string | 'dead' {
   if (!isSignalable(pid)) return 'dead';
-  return process.platform === 'linux' ? readLinuxStartMark(pid) : readPsStartMark(pid);
+  if (process.platform === 'linux') return readLinuxStartMark(pid);
+  return process.platform === 'win32' ? readWindowsStartMark(pid) : readPsStartMark(pid);
 }
 
 function isSignalable(pid: number): boolean {
@@ -61,7 +63,6 @@ function readLinuxStartMark(pid: number): string | 'dead' {
 }
 
 function readPsStartMark(pid: number): string | 'dead' {
-  if (process.platform === 'win32') return '';
   try {
     const options = { encoding: 'utf8', timeout: 2000, env: { PATH: '/bin:/usr/bin', LC_ALL: 'C' } } as const;
     const text = execFileSync('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], options).trim();
