@@ -59,10 +59,10 @@ install_windows() {
   printf '#!/bin/sh\nunset DISPLAY\nWINEPREFIX=%q WINEARCH=win64 WINEDEBUG=-all exec %q "$@"\n' \
     "$peers/wine" "$wine" >"$peers/bin/wine64.new"
   chmod +x "$peers/bin/wine64.new"
-  if [ ! -e "$peers/stamps/wine" ]; then
+  if [ ! -e "$peers/stamps/wine" ] || [ ! -d "$peers/wine/drive_c" ]; then
     echo "making a Windows for Wine"
-    "$peers/bin/wine64.new" wineboot -i >/dev/null 2>&1 </dev/null
-    "$peers/bin/wine64.new" winecfg -v win10 >/dev/null 2>&1 </dev/null
+    "$peers/bin/wine64.new" wineboot -i >"$peers/wine.log" 2>&1 </dev/null || { cat "$peers/wine.log" >&2; return 1; }
+    "$peers/bin/wine64.new" winecfg -v win10 >>"$peers/wine.log" 2>&1 </dev/null || { cat "$peers/wine.log" >&2; return 1; }
     touch "$peers/stamps/wine"
   fi
   local source
