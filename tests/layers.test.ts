@@ -57,7 +57,7 @@ const DAEMON_FOLDERS: Record<string, readonly string[]> = {
   socket: ['schema'],
   process: ['schema'],
   store: ['schema'],
-  registration: ['schema'],
+  registration: ['schema', 'nebula'],
   service: ['schema', 'socket'],
   team: ['plan'],
   config: ['schema', 'socket', 'team'],

@@ -78,7 +78,6 @@ export async function nebula(
   const result = await checkNebula({
     binary: flags.nebulaBinary,
     searchPath: context.world.env['PATH'],
-    platform: process.platform,
     uid: process.geteuid?.(),
     run: runCommand,
   });
