@@ -84,6 +84,18 @@ for (const release of RELEASES) {
       await until('a ping', 20_000, () => lab.canPing(BETA));
     });
 
+    it('take over a renewed certificate without an interruption, and another address by a restart', async () => {
+      const { pid } = await daemon.status('beta');
+      await lab.renewCertificate(BETA);
+      expect(await daemon.ask({ action: 'reload', team: 'beta' })).toMatchObject({ ok: true, state: 'up', pid });
+      await until('a ping', 20_000, () => lab.canPing(BETA));
+      await lab.renewCertificate(BETA, `${BETA.prefix}.9/24`);
+      const moved = await daemon.ask({ action: 'reload', team: 'beta' });
+      expect(moved).toMatchObject({ ok: true, state: 'up', addresses: [`${BETA.prefix}.9`] });
+      expect(moved['pid']).not.toBe(pid);
+      await until('a ping', 20_000, () => lab.canPing(BETA));
+    });
+
     it('come back by themselves after a kill', async () => {
       const { pid } = await daemon.status('beta');
       process.kill(pid as number, 'SIGKILL');

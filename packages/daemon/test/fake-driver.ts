@@ -47,6 +47,13 @@ export class FakeChild implements TeamChild {
     });
   }
 
+  /** What a reload comes to. */
+  reloads: () => Promise<boolean> = async () => true;
+
+  reload(): Promise<boolean> {
+    return this.reloads();
+  }
+
   async checkHealth(): Promise<Health> {
     return this.health;
   }

@@ -14,7 +14,7 @@ type WithTeam = CommonFields & { readonly team: string };
 
 export type SupervisorRequest =
   | (CommonFields & { readonly action: 'teams' | 'list' | 'status' | 'plan' | 'provision' | 'version' | 'subscribe' })
-  | (WithTeam & { readonly action: 'start' | 'stop' | 'restart' | 'switch' | 'delete' })
+  | (WithTeam & { readonly action: 'start' | 'stop' | 'restart' | 'reload' | 'switch' | 'delete' })
   | (WithTeam & { readonly action: 'logs'; readonly max?: number | undefined })
   | TailnetQuestion;
 
@@ -50,6 +50,7 @@ const SHAPES: { readonly [A in SupervisorAction]: Shape<SupervisorRequest> } = {
   start: oneTeam('start'),
   stop: oneTeam('stop'),
   restart: oneTeam('restart'),
+  reload: oneTeam('reload'),
   switch: oneTeam('switch'),
   delete: oneTeam('delete'),
   peers: oneTeam('peers'),
@@ -69,7 +70,15 @@ const SHAPES: { readonly [A in SupervisorAction]: Shape<SupervisorRequest> } = {
   }),
 };
 
-const CHANGES: ReadonlySet<SupervisorAction> = new Set(['start', 'stop', 'restart', 'switch', 'delete', 'provision']);
+const CHANGES: ReadonlySet<SupervisorAction> = new Set([
+  'start',
+  'stop',
+  'restart',
+  'reload',
+  'switch',
+  'delete',
+  'provision',
+]);
 
 /** False for what needs a right beyond being a local user. A ping makes packets, so it does. */
 export function isSupervisorRead({ action }: SupervisorRequest): boolean {

@@ -93,6 +93,14 @@ async function serve({ options, world, log, signal, operatorUids, store, roots }
   const notifier = createServiceNotifier(world.env, process.pid);
   notifier?.ready();
   const stopWatchdog = notifier?.startWatchdog();
+  // As `systemctl reload` asks for it.
+  process.on('SIGHUP', async () => {
+    notifier?.reloading();
+    log('info', 'Reloading');
+    await supervisor.reloadAll();
+    log('info', 'Reloaded');
+    notifier?.ready();
+  });
   log('info', `Listening at ${server.path}`, { pid: process.pid, version: world.version });
   if (options.isAutostart) void supervisor.autostart();
   await aborted(signal);

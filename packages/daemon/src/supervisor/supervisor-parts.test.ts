@@ -114,7 +114,7 @@ describe('a request to the supervisor', () => {
       'recent_connections',
       'logs',
     ];
-    const all = [...reads, 'start', 'stop', 'restart', 'switch', 'delete', 'provision', 'netcheck'];
+    const all = [...reads, 'start', 'stop', 'restart', 'reload', 'switch', 'delete', 'provision', 'netcheck'];
     expect(all.filter((action) => isSupervisorRead(parse({ action, team: 'a' })))).toEqual(reads);
     expect(isSupervisorRead(parse({ action: 'ping', team: 'a', peer: 'b' }))).toBe(false);
   });

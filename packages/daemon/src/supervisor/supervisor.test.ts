@@ -190,6 +190,19 @@ describe('switch', () => {
   });
 });
 
+describe('a reload of everything', () => {
+  it('takes over what is new and reloads what is up, whatever goes wrong with one', async () => {
+    await supervisor.start('acme');
+    await supervisor.start('beta');
+    driverOf('acme').last.reloads = () => Promise.reject(new TailnetError('nebula/reload-failed', 'No'));
+    driverOf('beta').last.reloads = async () => false;
+    found.push(config('new'));
+    await supervisor.reloadAll();
+    expect(states()).toEqual({ acme: 'up', beta: 'up', new: 'stopped' });
+    expect([driverOf('acme').children.length, driverOf('beta').children.length]).toEqual([1, 2]);
+  });
+});
+
 describe('delete', () => {
   it('stops a team and forgets it, but keeps the files of the user', async () => {
     await supervisor.switch('acme');

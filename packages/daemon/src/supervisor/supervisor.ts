@@ -105,6 +105,33 @@ export class Supervisor {
   }
 
   /**
+   * Takes over the configuration of a team as it is now, without an interruption where that can be.
+   * @throws {TailnetError} of one that cannot be used; the team is then as it was.
+   */
+  async reload(name: string): Promise<TeamInfo> {
+    await this.#team(name).reload();
+    return this.status(name);
+  }
+
+  /** Provisions all teams and reloads those that are up. Never rejects: what goes wrong is one team's, and logged. */
+  async reloadAll(): Promise<void> {
+    const { log } = this.#options;
+    try {
+      for (const { name, ok, message } of await this.provision(undefined)) {
+        if (!ok) log('warn', `Cannot take over ${name}: ${message}`, { team: name });
+      }
+    } catch (error) {
+      log('warn', `Cannot provision: ${messageOf(error)}`);
+    }
+    const reloads = [...this.#teams.values()].map((team) =>
+      team
+        .reload()
+        .catch((error: unknown) => log('warn', `Reload of ${team.name}: ${messageOf(error)}`, { team: team.name })),
+    );
+    await Promise.all(reloads);
+  }
+
+  /**
    * Makes a team the only one that is up. It is started beside the others if it can be, so that a failure costs nothing;
    * else they are stopped first and brought back if it fails.
    * @throws {TailnetError} why it is not up; the others are as they were.

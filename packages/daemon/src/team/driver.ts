@@ -58,6 +58,12 @@ export interface TeamChild {
   readonly exited: Promise<TeamFailure>;
   /** Resolves when a child that is not ready waits for a person, with for what: an address to log in at. */
   readonly waiting: Promise<string>;
+  /**
+   * Takes over the configuration as it is now without an interruption; false when that needs another child. Only for one
+   * that is ready.
+   * @throws {TailnetError} of a configuration that cannot be used, or that the child refused; the old one then goes on.
+   */
+  reload(): Promise<boolean>;
   /** Cheap and read-only. Never rejects. */
   checkHealth(): Promise<Health>;
   signal(name: 'SIGTERM' | 'SIGKILL'): void;
