@@ -39,6 +39,14 @@ for (const release of RELEASES) {
       expect(await daemon.ask({ action: 'teams' })).toMatchObject({ ok: true, teams: ['acme', 'beta'] });
     });
 
+    it('are refused by Nebula itself before they are taken over', async () => {
+      await daemon.copyTeam('beta', 'broken', '\ncipher: rot13\n');
+      const answer = await daemon.ask({ action: 'provision', team: 'broken' });
+      expect(answer).toMatchObject({ ok: false, code: 'nebula/config-invalid' });
+      expect(JSON.stringify(answer)).not.toContain('PRIVATE KEY');
+      await daemon.removeTeam('broken');
+    });
+
     it('run side by side, though both want the same device and port', async () => {
       for (const team of ['acme', 'beta'])
         expect(await daemon.ask({ action: 'start', team })).toMatchObject({ ok: true });

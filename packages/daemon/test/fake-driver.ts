@@ -103,6 +103,12 @@ export class FakeDriver implements TeamDriver {
     return { claims, isProxyPortGiven: false, certNotAfterUnixMs: undefined };
   }
 
+  verifyError: Error | undefined;
+
+  async verify(): Promise<void> {
+    if (this.verifyError !== undefined) throw this.verifyError;
+  }
+
   async start(assignment: Assignment): Promise<TeamChild> {
     if (this.startError !== undefined) throw this.startError;
     const child = new FakeChild(1000 + this.children.length);

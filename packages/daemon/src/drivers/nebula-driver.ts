@@ -1,4 +1,5 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { startChild } from '@heddle/host/child-process';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { findNebula } from '../nebula/binary.ts';
@@ -11,6 +12,7 @@ import type { Assignment, TeamChild, TeamDriver, TeamNeeds } from '../team/drive
 import type { DeviceProbe } from './device-probe.ts';
 import { NebulaChild } from './nebula-child.ts';
 import { type NebulaSetup, readNebulaSetup } from './nebula-setup.ts';
+import { testNebulaConfig } from './nebula-test.ts';
 import type { TeamPaths } from './team-paths.ts';
 
 export interface NebulaDriverOptions {
@@ -61,6 +63,21 @@ export class NebulaDriver implements TeamDriver {
     return { claims, isProxyPortGiven: false, certNotAfterUnixMs };
   }
 
+  async verify(): Promise<void> {
+    const { paths } = this.#o;
+    const setup = readNebulaSetup(paths.configDir);
+    const command = this.#findProgram();
+    if (command === undefined) return;
+    const path = join(paths.dir, 'test.json');
+    try {
+      mkdirSync(paths.dir, { recursive: true, mode: 0o700 });
+      writeRendered(path, render(setup, undefined, undefined));
+      await testNebulaConfig(command, path, CHILD_ENV);
+    } finally {
+      rmSync(path, { force: true });
+    }
+  }
+
   async start({ device, listenPort }: Assignment): Promise<TeamChild> {
     const { paths, binary, probe, unixMs } = this.#o;
     await this.#o.admit();
@@ -97,6 +114,16 @@ export class NebulaDriver implements TeamDriver {
       throw new TailnetError('nebula/start-failed', `Cannot start "${command}" (${reasonOf(error)})`, {
         isRetryable: true,
       });
+    }
+  }
+
+  /** Undefined where Nebula is not installed yet. @throws {TailnetError} `nebula/binary-unsafe`. */
+  #findProgram(): string | undefined {
+    try {
+      return findNebula({ path: this.#o.binary, searchPath: CHILD_ENV.PATH, uid: process.geteuid?.() });
+    } catch (error) {
+      if (error instanceof TailnetError && error.code === 'nebula/binary-missing') return undefined;
+      throw error;
     }
   }
 

@@ -89,6 +89,10 @@ describe('provisioning', () => {
       { name: 'beta', ok: true, message: 'updated' },
     ]);
   });
+  it('lets the program judge too', async () => {
+    driverOf('acme').verifyError = new TailnetError('nebula/config-invalid', 'Nebula does not know the cipher');
+    expect(await supervisor.provision('acme')).toMatchObject([{ ok: false, code: 'nebula/config-invalid' }]);
+  });
   it('of a team without configuration is refused', async () => {
     expect(await codeOf(supervisor.provision('nobody'))).toBe('team/no-config');
   });

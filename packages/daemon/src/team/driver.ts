@@ -78,6 +78,11 @@ export interface TeamDriver {
    */
   inspect(): Promise<TeamNeeds>;
   /**
+   * Lets the program that would run the team judge the configuration, where there is such a program. Starts nothing.
+   * @throws {TailnetError} why it would not run.
+   */
+  verify(): Promise<void>;
+  /**
    * Starts the child. What it needs on disk is written first.
    * @throws {TailnetError} when it could not be started; `isRetryable` if trying again may help.
    */
