@@ -84,6 +84,10 @@ for (const release of RELEASES) {
       expect(await lab.canPing(ACME)).toBe(false);
     });
 
+    it('say which Nebula runs them', async () => {
+      expect(await daemon.status('beta')).toMatchObject({ version: version.replace('Version: ', '') });
+    });
+
     it('restart with another process', async () => {
       const before = await daemon.status('beta');
       expect(await daemon.ask({ action: 'restart', team: 'beta' })).toMatchObject({ ok: true });

@@ -16,6 +16,7 @@ export const FACTS: TeamFacts = {
   addresses: ['10.77.0.2'],
   networks: ['10.77.0.0/24'],
   proxy: undefined,
+  version: '1.11.1',
 };
 
 export const CRASH: TeamFailure = { code: 'nebula/crashed', message: 'Ended with status 2', retry: 'backoff' };

@@ -131,7 +131,10 @@ export class NebulaChild implements TeamChild {
     const { device } = this.#o;
     const setup = this.#setup;
     const addresses = device === undefined ? [] : this.#addresses();
-    return { device, addresses, networks: setup.networks, proxy: undefined };
+    const version = this.#logLines()
+      .map(activeInterface)
+      .find((line) => line !== undefined)?.version;
+    return { device, addresses, networks: setup.networks, proxy: undefined, version };
   }
 
   #addresses(): string[] {

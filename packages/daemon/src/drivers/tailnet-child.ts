@@ -98,7 +98,13 @@ export class TailnetChild implements TeamChild {
     if (event.state !== 'running') return;
     const addresses = event.addresses ?? [];
     this.#failure = undefined;
-    this.#becomeReady({ device: undefined, addresses, networks: addresses.map(hostPrefix), proxy: this.#proxy });
+    this.#becomeReady({
+      device: undefined,
+      addresses,
+      networks: addresses.map(hostPrefix),
+      proxy: this.#proxy,
+      version: undefined,
+    });
     void this.#follow();
   }
 

@@ -29,6 +29,8 @@ export interface TeamFacts {
   readonly networks: readonly string[];
   /** `host:port` of the local proxy. */
   readonly proxy: string | undefined;
+  /** Of the external program that runs it. */
+  readonly version: string | undefined;
 }
 
 /** Whether a failure goes away: never without a change, perhaps within a few tries, or with time. */
