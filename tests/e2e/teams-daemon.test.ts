@@ -176,6 +176,21 @@ describe.skipIf(!IS_BUILT || process.platform !== 'linux')('the teams daemon', (
     expect((await daemon.status('beta')).state).toBe('stopped');
   });
 
+  it('says in a dry run what it would do, and does nothing', async () => {
+    mkdirSync(join(configRoot, 'broken'));
+    writeFileSync(join(configRoot, 'broken', 'config.yml'), 'pki: [');
+    const paths = ['--socket-path', daemon.socketPath, '--state-db-path', join(folder, 'state', 'state.db')];
+    const dry = () => run(HEDDLE, ['--ipc-mode', 'socket', '--dry-run', '--config-root', configRoot, ...paths]);
+    const { code, stdout } = await dry();
+    expect(code).toBe(1);
+    expect(stdout).toContain(`Would listen at ${daemon.socketPath}`);
+    expect(stdout).toMatch(/^NO {2}broken: broken\/config\.yml line \d+: .+ \[team\/bad-config\]$/m);
+    expect(stdout).toMatch(/^acme +clear/m);
+    rmSync(join(configRoot, 'broken'), { recursive: true });
+    expect((await dry()).code).toBe(0);
+    expect([existsSync(join(folder, 'run')), existsSync(join(folder, 'state'))]).toEqual([false, false]);
+  });
+
   it('is refused beside another one, whose pid is told', async () => {
     await daemon.start();
     const args = [
