@@ -48,6 +48,24 @@ const PROTO_FOLDERS: Record<string, readonly string[]> = {
   tsmp: ['bytes', 'keys', 'ip'],
 };
 
+/** As above, for the folders of daemon. The command line alone may import every folder. */
+const DAEMON_FOLDERS: Record<string, readonly string[]> = {
+  schema: [],
+  plan: [],
+  nebula: [],
+  demo: [],
+  socket: ['schema'],
+  process: ['schema'],
+  store: ['schema'],
+  registration: ['schema', 'nebula'],
+  service: ['schema', 'socket'],
+  team: ['plan'],
+  config: ['schema', 'socket', 'team'],
+  engine: ['schema', 'socket', 'process'],
+  drivers: ['schema', 'socket', 'config', 'nebula', 'plan', 'team'],
+  supervisor: ['schema', 'socket', 'process', 'store', 'config', 'plan', 'team', 'drivers', 'registration'],
+};
+
 function sources(folder: string): string[] {
   return readdirSync(folder).flatMap((name) => {
     const path = join(folder, name);
@@ -77,9 +95,12 @@ describe('imports', () => {
     });
   }
 
-  it('the folders of proto import downwards', () => {
-    const base = join(ROOT, 'packages/proto/src');
-    const bad = Object.entries(PROTO_FOLDERS).flatMap(([folder, allowed]) =>
+  it.each([
+    ['proto', PROTO_FOLDERS],
+    ['daemon', DAEMON_FOLDERS],
+  ])('the folders of %s import downwards', (name, folders) => {
+    const base = join(ROOT, 'packages', name, 'src');
+    const bad = Object.entries(folders).flatMap(([folder, allowed]) =>
       sources(join(base, folder))
         .filter((path) => !path.endsWith('.test.ts'))
         .flatMap((path) =>
@@ -93,11 +114,14 @@ describe('imports', () => {
     expect(bad).toEqual([]);
   });
 
-  it('every folder of proto has a row', () => {
-    const folders = readdirSync(join(ROOT, 'packages/proto/src'), { withFileTypes: true })
+  it.each<[string, Record<string, readonly string[]>, string]>([
+    ['proto', PROTO_FOLDERS, 'node'],
+    ['daemon', DAEMON_FOLDERS, 'cli'],
+  ])('every folder of %s has a row', (name, rows, top) => {
+    const folders = readdirSync(join(ROOT, 'packages', name, 'src'), { withFileTypes: true })
       .filter((entry) => entry.isDirectory())
       .map((entry) => entry.name);
-    expect(folders.filter((name) => name !== 'node' && !(name in PROTO_FOLDERS))).toEqual([]);
+    expect(folders.filter((folder) => folder !== top && !(folder in rows))).toEqual([]);
   });
 
   it('the wire schema imports nothing of ours', () => {

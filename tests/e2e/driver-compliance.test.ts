@@ -125,6 +125,12 @@ describe.skipIf(!IS_BUILT || process.platform !== 'linux').each([
     }
   });
 
+  it('accepts a good configuration without starting anything, and leaves no file of it', async () => {
+    kind.writeConfig('good');
+    await kind.create().verify();
+    expect(existsSync(paths.dir) ? readdirSync(paths.dir) : []).toEqual([]);
+  });
+
   it('starts a child that becomes ready, is healthy, and goes when it is told', async () => {
     kind.writeConfig('good');
     const child = await start();

@@ -91,6 +91,43 @@ describe.skipIf(!IS_BUILT || process.platform !== 'linux')('the teams daemon', (
     expect(await daemon.status('acme')).toMatchObject({ state: 'failed', desired: 'up', restarts: 0 });
   });
 
+  it('reloads a team in place where Nebula can, and restarts it where it cannot', async () => {
+    addTeam('acme', { handlersAfterMs: 0 });
+    await daemon.start();
+    await daemon.ask({ action: 'provision' });
+    const { pid } = await daemon.ask({ action: 'start', team: 'acme' });
+    expect(await daemon.ask({ action: 'reload', team: 'acme' })).toMatchObject({ ok: true, state: 'up', pid });
+    // An unknown section may be one that no signal reaches.
+    addTeam('acme', { handlersAfterMs: 0, note: 'changed' });
+    const restarted = await daemon.ask({ action: 'reload', team: 'acme' });
+    expect(restarted).toMatchObject({ ok: true, state: 'up' });
+    expect(restarted['pid']).not.toBe(pid);
+    writeFileSync(join(configRoot, 'acme', 'config.yml'), 'pki: [');
+    expect(await daemon.ask({ action: 'reload', team: 'acme' })).toMatchObject({ ok: false, code: 'team/bad-config' });
+    expect(await daemon.status('acme')).toMatchObject({ state: 'up', pid: restarted['pid'] });
+  });
+
+  it('provisions and reloads on SIGHUP, and opens no debugger on SIGUSR1', async () => {
+    await daemon.start();
+    process.kill(daemon.pid, 'SIGUSR1');
+    process.kill(daemon.pid, 'SIGHUP');
+    await until('the teams', 5000, async () => (await daemon.ask({ action: 'teams' })).message === '2 teams');
+    await until('the end of it', 5000, () => readFileSync(daemon.logPath, 'utf8').includes('"Reloaded"'));
+    expect(readFileSync(daemon.logPath, 'utf8')).not.toMatch(/[Dd]ebugger|inspector/);
+  });
+
+  it('tells what Nebula did not take over', async () => {
+    const errorLine = { msg: 'Could not load client cert', error: 'nebula certificate for this host is expired' };
+    addTeam('acme', { handlersAfterMs: 0, reloadErrorLine: errorLine });
+    await daemon.start();
+    await daemon.ask({ action: 'provision' });
+    await daemon.ask({ action: 'start', team: 'acme' });
+    const answer = await daemon.ask({ action: 'reload', team: 'acme' });
+    expect(answer).toMatchObject({ ok: false, code: 'nebula/reload-failed' });
+    expect(answer.message).toContain('expired');
+    expect(await daemon.status('acme')).toMatchObject({ state: 'up' });
+  });
+
   it('does not start a team that its server has revoked', async () => {
     const revocation = { reason: '401 Unauthorized', revoked_at: '2026-11-21T00:00:00Z' };
     writeFileSync(join(configRoot, 'acme', 'auth-revoked.json'), JSON.stringify(revocation));
@@ -137,6 +174,21 @@ describe.skipIf(!IS_BUILT || process.platform !== 'linux')('the teams daemon', (
     expect(isAlive(pid as number)).toBe(false);
     await until('the team', 5000, async () => (await daemon.status('acme')).state === 'up');
     expect((await daemon.status('beta')).state).toBe('stopped');
+  });
+
+  it('says in a dry run what it would do, and does nothing', async () => {
+    mkdirSync(join(configRoot, 'broken'));
+    writeFileSync(join(configRoot, 'broken', 'config.yml'), 'pki: [');
+    const paths = ['--socket-path', daemon.socketPath, '--state-db-path', join(folder, 'state', 'state.db')];
+    const dry = () => run(HEDDLE, ['--ipc-mode', 'socket', '--dry-run', '--config-root', configRoot, ...paths]);
+    const { code, stdout } = await dry();
+    expect(code).toBe(1);
+    expect(stdout).toContain(`Would listen at ${daemon.socketPath}`);
+    expect(stdout).toMatch(/^NO {2}broken: broken\/config\.yml line \d+: .+ \[team\/bad-config\]$/m);
+    expect(stdout).toMatch(/^acme +clear/m);
+    rmSync(join(configRoot, 'broken'), { recursive: true });
+    expect((await dry()).code).toBe(0);
+    expect([existsSync(join(folder, 'run')), existsSync(join(folder, 'state'))]).toEqual([false, false]);
   });
 
   it('is refused beside another one, whose pid is told', async () => {

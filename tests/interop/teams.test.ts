@@ -39,6 +39,14 @@ for (const release of RELEASES) {
       expect(await daemon.ask({ action: 'teams' })).toMatchObject({ ok: true, teams: ['acme', 'beta'] });
     });
 
+    it('are refused by Nebula itself before they are taken over', async () => {
+      await daemon.copyTeam('beta', 'broken', '\ncipher: rot13\n');
+      const answer = await daemon.ask({ action: 'provision', team: 'broken' });
+      expect(answer).toMatchObject({ ok: false, code: 'nebula/config-invalid' });
+      expect(JSON.stringify(answer)).not.toContain('PRIVATE KEY');
+      await daemon.removeTeam('broken');
+    });
+
     it('run side by side, though both want the same device and port', async () => {
       for (const team of ['acme', 'beta'])
         expect(await daemon.ask({ action: 'start', team })).toMatchObject({ ok: true });
@@ -76,11 +84,27 @@ for (const release of RELEASES) {
       expect(await lab.canPing(ACME)).toBe(false);
     });
 
+    it('say which Nebula runs them', async () => {
+      expect(await daemon.status('beta')).toMatchObject({ version: version.replace('Version: ', '') });
+    });
+
     it('restart with another process', async () => {
       const before = await daemon.status('beta');
       expect(await daemon.ask({ action: 'restart', team: 'beta' })).toMatchObject({ ok: true });
       const after = await daemon.status('beta');
       expect(after.pid).not.toBe(before.pid);
+      await until('a ping', 20_000, () => lab.canPing(BETA));
+    });
+
+    it('take over a renewed certificate without an interruption, and another address by a restart', async () => {
+      const { pid } = await daemon.status('beta');
+      await lab.renewCertificate(BETA);
+      expect(await daemon.ask({ action: 'reload', team: 'beta' })).toMatchObject({ ok: true, state: 'up', pid });
+      await until('a ping', 20_000, () => lab.canPing(BETA));
+      await lab.renewCertificate(BETA, `${BETA.prefix}.9/24`);
+      const moved = await daemon.ask({ action: 'reload', team: 'beta' });
+      expect(moved).toMatchObject({ ok: true, state: 'up', addresses: [`${BETA.prefix}.9`] });
+      expect(moved['pid']).not.toBe(pid);
       await until('a ping', 20_000, () => lab.canPing(BETA));
     });
 

@@ -73,6 +73,12 @@ describe.skipIf(!HAS_WINE)(HAS_WINE ? title : `${title}: skipped, tests/interop/
     expect(text).toMatch(/^acme +nebula +up /m);
   });
 
+  it('restarts a team that is to be reloaded: nobody can tell Nebula there', async () => {
+    const [before, after] = await daemon.ask({ action: 'status', team: 'acme' }, { action: 'reload', team: 'acme' });
+    expect(after).toMatchObject({ ok: true, state: 'up', pid: expect.any(Number) });
+    expect(after?.['pid']).not.toBe(before?.['pid']);
+  });
+
   it('brings a killed team back', async () => {
     const { pid } = await daemon.askOne({ action: 'status', team: 'acme' });
     await daemon.endProcess(pid);

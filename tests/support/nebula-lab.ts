@@ -78,6 +78,13 @@ export class NebulaLab {
     return links.filter((link) => link.linkinfo?.info_kind === 'tun').map((link) => link.ifname);
   }
 
+  /** Another certificate of the same machine, as a renewal brings it; `address` other than the one before for a move. */
+  async renewCertificate(network: NebulaNetwork, address = `${network.prefix}.2/24`): Promise<void> {
+    const near = join(this.configRoot, network.name);
+    for (const name of ['host.crt', 'host.key']) await rm(join(near, name));
+    await this.#sign(join(this.folder, `lighthouse-${network.name}`), near, 'machine', address);
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#lighthouses.map((lighthouse) => lighthouse.stop()));
     for (const name of [this.namespace, this.#farNamespace]) await run('ip', ['netns', 'del', name]);

@@ -4,6 +4,7 @@ import certificates from '../../packages/daemon/test/vectors/nebula/long-lived.j
 
 /** Says what Nebula says, and waits. A shell: a hundred of them must fit beside the daemon. */
 const STUB = `#!/bin/sh
+[ "$1" = -test ] && exit 0
 echo '{"level":"INFO","msg":"Nebula interface is active","interface":"disabled","networks":["10.77.0.2/24"],"udpAddr":"0.0.0.0:1"}'
 trap 'kill $!; exit 0' TERM
 sleep 86400 &

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
-import { cp } from 'node:fs/promises';
+import { appendFile, cp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -82,8 +82,13 @@ export class TeamsDaemon {
   }
 
   /** Another team with the configuration of one that is there. */
-  async copyTeam(from: string, to: string): Promise<void> {
+  async copyTeam(from: string, to: string, moreConfig = ''): Promise<void> {
     await cp(join(this.#o.configRoot, from), join(this.#o.configRoot, to), { recursive: true });
+    await appendFile(join(this.#o.configRoot, to, 'config.yml'), moreConfig);
+  }
+
+  async removeTeam(name: string): Promise<void> {
+    await rm(join(this.#o.configRoot, name), { recursive: true });
   }
 
   /** SIGTERM; with how it ended and how long that took. Harmless when it does not run. */

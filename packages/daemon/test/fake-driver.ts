@@ -16,6 +16,7 @@ export const FACTS: TeamFacts = {
   addresses: ['10.77.0.2'],
   networks: ['10.77.0.0/24'],
   proxy: undefined,
+  version: '1.11.1',
 };
 
 export const CRASH: TeamFailure = { code: 'nebula/crashed', message: 'Ended with status 2', retry: 'backoff' };
@@ -45,6 +46,13 @@ export class FakeChild implements TeamChild {
     this.exited = new Promise((resolve) => {
       this.exit = resolve;
     });
+  }
+
+  /** What a reload comes to. */
+  reloads: () => Promise<boolean> = async () => true;
+
+  reload(): Promise<boolean> {
+    return this.reloads();
   }
 
   async checkHealth(): Promise<Health> {
@@ -94,6 +102,12 @@ export class FakeDriver implements TeamDriver {
       ...this.claims,
     };
     return { claims, isProxyPortGiven: false, certNotAfterUnixMs: undefined };
+  }
+
+  verifyError: Error | undefined;
+
+  async verify(): Promise<void> {
+    if (this.verifyError !== undefined) throw this.verifyError;
   }
 
   async start(assignment: Assignment): Promise<TeamChild> {

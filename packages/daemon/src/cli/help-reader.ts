@@ -5,6 +5,13 @@ import type { CliWorld } from './cli-context.ts';
 import { EXIT } from './failure.ts';
 import { COMMON_OPTIONS, type OptionSpec, type OptionValues, VERBS, type VerbSpec } from './verbs.ts';
 
+const DAEMON_HELP = `
+The teams daemon is started by flags instead of a command:
+  heddle --ipc-mode <socket|pipe> [--socket-path <path>] [--pipe-name <name>]
+         [--config-root <dir>] [--state-db-path <path>] [--nebula-binary <path>]
+         [--log-file <file>] [--autostart] [--dry-run] [--verbose]
+`;
+
 /** Called for the command of a line that was understood. */
 export type RunVerb = (verb: VerbSpec, options: OptionValues, argument: string) => Promise<void>;
 
@@ -14,11 +21,12 @@ export type RunVerb = (verb: VerbSpec, options: OptionValues, argument: string) 
  */
 export async function readWithHelp(args: readonly string[], world: CliWorld, run: RunVerb): Promise<number> {
   const program = new Command('heddle')
-    .description('Join tailnets from one program')
+    .description('Join tailnets, and run every overlay network of this machine')
     .version(world.version, '-V, --version')
     .exitOverride()
     .configureOutput({ writeOut: world.out, writeErr: world.err })
-    .showHelpAfterError('(heddle help lists the commands)');
+    .showHelpAfterError('(heddle help lists the commands)')
+    .addHelpText('after', DAEMON_HELP);
   for (const verb of VERBS) {
     addVerb(program, verb, world, run);
     if (verb.name !== 'status') continue;

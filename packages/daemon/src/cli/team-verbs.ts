@@ -6,7 +6,7 @@ const REASON: OptionSpec = { flags: '--reason <text>', description: 'why, for th
 const TEAM = { name: '<team>', description: 'name of the team' };
 const ANY_TEAM = { name: '[team]', description: 'name of the team; all of them without' };
 
-type ChangeAction = 'start' | 'stop' | 'restart' | 'switch' | 'delete';
+type ChangeAction = 'start' | 'stop' | 'restart' | 'reload' | 'switch' | 'delete';
 
 export const TEAM_VERBS: readonly VerbSpec[] = [
   {
@@ -18,6 +18,7 @@ export const TEAM_VERBS: readonly VerbSpec[] = [
   changeVerb('up', 'start', 'bring a team up'),
   changeVerb('down', 'stop', 'take a team down'),
   changeVerb('restart', 'restart', 'take a team down and up again, with its configuration of now'),
+  changeVerb('reload', 'reload', 'take over the configuration of now, without an interruption where that can be'),
   changeVerb('switch', 'switch', 'bring a team up and take all others down'),
   changeVerb('delete', 'delete', 'take a team down and forget it; its configuration stays'),
   {

@@ -1,8 +1,8 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import { TEAM_NAME_PATTERN } from '../schema/team-name.ts';
 import { reasonOf } from '../socket/socket-path.ts';
-import { teamNameShape } from '../store/records.ts';
 import type { TeamKind } from '../team/driver.ts';
 
 /** A folder of the config root that describes a team. */
@@ -33,7 +33,7 @@ export function scanConfigRoot(root: string): readonly FoundTeam[] {
 
 /** The team of that name; `undefined` when it has no configuration. @throws {TailnetError} as {@link scanConfigRoot}. */
 export function findTeam(root: string, name: string): FoundTeam | undefined {
-  if (teamNameShape(name).kind === 'bad') return undefined;
+  if (!TEAM_NAME_PATTERN.test(name)) return undefined;
   const files = Object.keys(KIND_BY_FILE).filter((file) => isFile(join(root, name, file)));
   const [file, second] = files;
   if (file === undefined) return undefined;

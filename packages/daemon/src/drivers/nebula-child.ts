@@ -1,5 +1,8 @@
+import { statSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Child } from '@heddle/host/child-process';
 import { isInPrefix, parsePrefix } from '@heddle/proto/ip/prefix';
+import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { expiryOf } from '../nebula/certificate-expiry.ts';
 import { explainExit } from '../nebula/failure-reason.ts';
 import { activeInterface } from '../nebula/log-facts.ts';
@@ -20,6 +23,8 @@ export interface NebulaChildOptions {
   readonly logOffset: number;
   readonly probe: DeviceProbe | undefined;
   readonly unixMs: () => number;
+  /** Reads the configuration anew and writes it for the child; false when the child would not take it by a signal. */
+  readonly renderAgain: () => Promise<NebulaSetup | undefined>;
 }
 
 /** A health check may share what the kernel said to another team's. */
@@ -27,6 +32,11 @@ const SNAPSHOT_AGE_MS_MAX = 1000;
 const LOOK_OFTEN_MS = 10;
 const LOOK_OFTEN_COUNT = 100;
 const LOOK_SELDOM_MS = 100;
+/** What a reload could not take over is said within a third of a second. */
+const RELOAD_LOOK_MS = 30;
+const RELOAD_LOOK_COUNT = 10;
+/** Of 1.6 to 1.11; errors that peers cause look otherwise. */
+const RELOAD_FAILURE = /reload|client cert|load ca|cert was different|unsafe_routes/i;
 /** Logs and certificates are looked at once a minute, of checks every five seconds. */
 const CHECKS_PER_SLOW_CHECK = 12;
 
@@ -40,6 +50,7 @@ export class NebulaChild implements TeamChild {
   readonly waiting: Promise<string> = new Promise(() => {});
   readonly exited: Promise<TeamFailure>;
   readonly #o: NebulaChildOptions;
+  #setup: NebulaSetup;
   #hasExited = false;
   #lookCount = 0;
   #checkCount = 0;
@@ -47,12 +58,24 @@ export class NebulaChild implements TeamChild {
 
   constructor(options: NebulaChildOptions) {
     this.#o = options;
+    this.#setup = options.setup;
     this.identity = options.child.identity;
     this.ready = new Promise((resolve) => this.#look(resolve));
     this.exited = options.child.exited.then((exit) => {
       this.#hasExited = true;
       return explainExit(this.#logLines(), exit);
     });
+  }
+
+  async reload(): Promise<boolean> {
+    const setup = await this.#o.renderAgain();
+    if (setup === undefined) return false;
+    const offset = logSize(this.#o.logPath);
+    this.#o.child.kill('SIGHUP');
+    await this.#waitForReload(offset);
+    this.#setup = setup;
+    this.#checkCount = 0;
+    return true;
   }
 
   async checkHealth(): Promise<Health> {
@@ -67,6 +90,21 @@ export class NebulaChild implements TeamChild {
 
   signal(name: 'SIGTERM' | 'SIGKILL'): void {
     this.#o.child.kill(name);
+  }
+
+  /**
+   * Nebula says that it has caught the signal, and then one line for each part it could not take over.
+   * @throws {TailnetError} `nebula/reload-failed`.
+   */
+  async #waitForReload(offset: number): Promise<void> {
+    for (let i = 0; i < RELOAD_LOOK_COUNT; i++) {
+      await sleep(RELOAD_LOOK_MS);
+      const lines = this.#logLines(offset);
+      const failure = lines.find(({ level, message }) => level === 'error' && RELOAD_FAILURE.test(message));
+      if (failure === undefined) continue;
+      const reason = failure.error ?? failure.message;
+      throw new TailnetError('nebula/reload-failed', `Nebula did not take over the configuration: ${reason}`);
+    }
   }
 
   #look(becomeReady: (facts: TeamFacts) => void): void {
@@ -90,13 +128,17 @@ export class NebulaChild implements TeamChild {
   }
 
   #facts(): TeamFacts {
-    const { device, setup } = this.#o;
+    const { device } = this.#o;
+    const setup = this.#setup;
     const addresses = device === undefined ? [] : this.#addresses();
-    return { device, addresses, networks: setup.networks, proxy: undefined };
+    const version = this.#logLines()
+      .map(activeInterface)
+      .find((line) => line !== undefined)?.version;
+    return { device, addresses, networks: setup.networks, proxy: undefined, version };
   }
 
   #addresses(): string[] {
-    return this.#o.setup.networks.flatMap((network) => parsePrefix(network)?.address.text ?? []);
+    return this.#setup.networks.flatMap((network) => parsePrefix(network)?.address.text ?? []);
   }
 
   #missingAddress(present: readonly string[]): string | undefined {
@@ -122,7 +164,7 @@ export class NebulaChild implements TeamChild {
   /** Another program that takes the same prefix replaces the route, and it does not come back by itself. */
   #missingRoute(routes: readonly string[]): string | undefined {
     const present = routes.flatMap((route) => parsePrefix(route) ?? []);
-    return this.#o.setup.networks.find((text) => {
+    return this.#setup.networks.find((text) => {
       const network = parsePrefix(text);
       return (
         network !== undefined &&
@@ -132,7 +174,8 @@ export class NebulaChild implements TeamChild {
   }
 
   #checkCertificates(): Health {
-    const { setup, unixMs } = this.#o;
+    const { unixMs } = this.#o;
+    const setup = this.#setup;
     if (setup.certificates.length === 0) return { kind: 'ok' };
     const expiry = expiryOf(setup.certificates, setup.authorities, unixMs());
     const what = 'which' in expiry && expiry.which === 'ca' ? 'certificate authority' : 'certificate';
@@ -146,12 +189,16 @@ export class NebulaChild implements TeamChild {
     return { kind: 'ok' };
   }
 
-  /** The newest lines of this process. */
-  #logLines(): NebulaLogLine[] {
-    const text = readTail(this.#o.logPath, this.#o.logOffset) ?? '';
+  /** The lines of this process, or those from an offset on. */
+  #logLines(offset: number = this.#o.logOffset): NebulaLogLine[] {
+    const text = readTail(this.#o.logPath, offset) ?? '';
     return text
       .split('\n')
       .filter((line) => line !== '')
       .map(parseLogLine);
   }
+}
+
+function logSize(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }

@@ -1,15 +1,18 @@
-import { mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { startChild } from '@heddle/host/child-process';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { findNebula } from '../nebula/binary.ts';
 import { expiryOf } from '../nebula/certificate-expiry.ts';
 import { renderConfig } from '../nebula/render-config.ts';
+import { needsRestart } from '../nebula/restart-keys.ts';
 import type { TeamClaims } from '../plan/claims.ts';
 import { reasonOf } from '../socket/socket-path.ts';
 import type { Assignment, TeamChild, TeamDriver, TeamNeeds } from '../team/driver.ts';
 import type { DeviceProbe } from './device-probe.ts';
 import { NebulaChild } from './nebula-child.ts';
 import { type NebulaSetup, readNebulaSetup } from './nebula-setup.ts';
+import { testNebulaConfig } from './nebula-test.ts';
 import type { TeamPaths } from './team-paths.ts';
 
 export interface NebulaDriverOptions {
@@ -58,6 +61,21 @@ export class NebulaDriver implements TeamDriver {
     return { claims, isProxyPortGiven: false, certNotAfterUnixMs };
   }
 
+  async verify(): Promise<void> {
+    const { paths } = this.#o;
+    const setup = readNebulaSetup(paths.configDir);
+    const command = this.#findProgram();
+    if (command === undefined) return;
+    const path = join(paths.dir, 'test.json');
+    try {
+      mkdirSync(paths.dir, { recursive: true, mode: 0o700 });
+      writeRendered(path, render(setup, undefined, undefined));
+      await testNebulaConfig(command, path, CHILD_ENV);
+    } finally {
+      rmSync(path, { force: true });
+    }
+  }
+
   async start({ device, listenPort }: Assignment): Promise<TeamChild> {
     const { paths, binary, probe, unixMs } = this.#o;
     await this.#o.admit();
@@ -65,11 +83,7 @@ export class NebulaDriver implements TeamDriver {
     refuseExpired(setup, unixMs());
     const command = findNebula({ path: binary, searchPath: SEARCH_PATH, uid: process.geteuid?.() });
     const { isDisabled } = setup.config.tun;
-    const rendered = renderConfig(setup.config, {
-      device: device ?? setup.config.tun.device ?? '',
-      listenPort: listenPort ?? 0,
-      logFormat: 'json',
-    });
+    const rendered = render(setup, device, listenPort);
     try {
       mkdirSync(paths.dir, { recursive: true, mode: 0o700 });
       writeRendered(paths.renderedPath, rendered);
@@ -83,7 +97,17 @@ export class NebulaDriver implements TeamDriver {
         isReporting: false,
       });
       const name = isDisabled ? undefined : device;
-      return new NebulaChild({ child, setup, device: name, logPath: paths.logPath, logOffset, probe, unixMs });
+      const renderAgain = (): Promise<NebulaSetup | undefined> => this.#renderAgain(setup, device, listenPort);
+      return new NebulaChild({
+        child,
+        setup,
+        device: name,
+        logPath: paths.logPath,
+        logOffset,
+        probe,
+        unixMs,
+        renderAgain,
+      });
     } catch (error) {
       throw new TailnetError('nebula/start-failed', `Cannot start "${command}" (${reasonOf(error)})`, {
         isRetryable: true,
@@ -91,9 +115,45 @@ export class NebulaDriver implements TeamDriver {
     }
   }
 
+  /** Undefined where Nebula is not installed yet. @throws {TailnetError} `nebula/binary-unsafe`. */
+  #findProgram(): string | undefined {
+    try {
+      return findNebula({ path: this.#o.binary, searchPath: SEARCH_PATH, uid: process.geteuid?.() });
+    } catch (error) {
+      if (error instanceof TailnetError && error.code === 'nebula/binary-missing') return undefined;
+      throw error;
+    }
+  }
+
+  /** Undefined when a running process would not take the new configuration over, or not all of it. */
+  async #renderAgain(
+    before: NebulaSetup,
+    device: string | undefined,
+    listenPort: number | undefined,
+  ): Promise<NebulaSetup | undefined> {
+    // Nobody can send it SIGHUP there.
+    if (process.platform === 'win32') return undefined;
+    const { paths, unixMs } = this.#o;
+    const setup = readNebulaSetup(paths.configDir);
+    refuseExpired(setup, unixMs());
+    if (setup.networks.join() !== before.networks.join()) return undefined;
+    const rendered = render(setup, device, listenPort);
+    if (needsRestart(readFileSync(paths.renderedPath, 'utf8'), rendered, undefined).length > 0) return undefined;
+    writeRendered(paths.renderedPath, rendered);
+    return setup;
+  }
+
   async removeFiles(): Promise<void> {
     rmSync(this.#o.paths.dir, { recursive: true, force: true });
   }
+}
+
+function render(setup: NebulaSetup, device: string | undefined, listenPort: number | undefined): string {
+  return renderConfig(setup.config, {
+    device: device ?? setup.config.tun.device ?? '',
+    listenPort: listenPort ?? 0,
+    logFormat: 'json',
+  });
 }
 
 /** Nebula would refuse it as well, and its peers sooner. */

@@ -50,6 +50,11 @@ export class TailnetChild implements TeamChild {
     this.exited = Promise.all([options.child.exited, report]).then(([exit]) => this.#explain(exit));
   }
 
+  /** An engine has its configuration from its start. */
+  async reload(): Promise<boolean> {
+    return false;
+  }
+
   async checkHealth(): Promise<Health> {
     const { state, code, message } = this.#state;
     if (state === 'running') return { kind: 'ok' };
@@ -93,7 +98,13 @@ export class TailnetChild implements TeamChild {
     if (event.state !== 'running') return;
     const addresses = event.addresses ?? [];
     this.#failure = undefined;
-    this.#becomeReady({ device: undefined, addresses, networks: addresses.map(hostPrefix), proxy: this.#proxy });
+    this.#becomeReady({
+      device: undefined,
+      addresses,
+      networks: addresses.map(hostPrefix),
+      proxy: this.#proxy,
+      version: undefined,
+    });
     void this.#follow();
   }
 

@@ -50,6 +50,11 @@ export class TailnetDriver implements TeamDriver {
     return { claims, isProxyPortGiven: given !== undefined, certNotAfterUnixMs: undefined };
   }
 
+  /** What can be judged without starting is judged by {@link inspect}, except for the files it names. */
+  async verify(): Promise<void> {
+    this.#toEngineConfig(this.#readConfig(), PROXY_OFF, undefined);
+  }
+
   async start(assignment: Assignment): Promise<TeamChild> {
     const { paths, engineCommand, env } = this.#options;
     const config = this.#readConfig();

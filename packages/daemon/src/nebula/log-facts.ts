@@ -11,6 +11,8 @@ export interface ActiveInterface {
   readonly networks: readonly string[];
   /** The port really in use; undefined when the line does not tell. */
   readonly udpPort: number | undefined;
+  /** `1.11.1`, as the program calls itself. */
+  readonly version: string | undefined;
 }
 
 export function activeInterface({ message, fields }: NebulaLogLine): ActiveInterface | undefined {
@@ -18,7 +20,8 @@ export function activeInterface({ message, fields }: NebulaLogLine): ActiveInter
   const device = fields['interface'];
   if (typeof device !== 'string') return undefined;
   const endpoint = toEndpoint(fields['udpAddr']);
-  return { device, networks: toTexts(fields['networks'] ?? fields['network']), udpPort: portOf(endpoint) };
+  const version = typeof fields['build'] === 'string' ? fields['build'] : undefined;
+  return { version, device, networks: toTexts(fields['networks'] ?? fields['network']), udpPort: portOf(endpoint) };
 }
 
 export interface HandshakePeer {

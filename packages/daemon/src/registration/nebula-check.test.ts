@@ -31,7 +31,7 @@ async function check(
 ): Promise<NebulaCheck> {
   const run = outcome === undefined ? runCommand : async () => outcome;
   const uid = process.geteuid?.();
-  const result = await checkNebula({ binary: undefined, searchPath: undefined, platform: 'linux', uid, run, ...given });
+  const result = await checkNebula({ binary: undefined, searchPath: undefined, uid, run, ...given });
   expect(formatNebulaCheck(result)).toMatch(/^Nebula .+\n$/);
   expect(exitClassOfNebulaCheck(result) === undefined).toBe(result.kind === 'ok');
   return result;
@@ -48,8 +48,7 @@ describe('the Nebula program', () => {
     expect(await check(undefined, { searchPath: `/nonexistent:${join(folder, 'bin')}` })).toMatchObject({
       path: binary,
     });
-    const { looked } = (await check(undefined, { searchPath: '.::bin' })) as Extract<NebulaCheck, { kind: 'missing' }>;
-    expect(looked).toEqual(['/usr/local/bin/nebula']);
+    expect(await check(undefined, { searchPath: '.::bin' })).toMatchObject({ kind: 'missing' });
   });
 
   it.each([
@@ -58,7 +57,7 @@ describe('the Nebula program', () => {
     ['Version: 1.10.0-beta.1+dfsg', 'ok'],
     ['Version: 2.0.0', 'ok'],
     ['Version: 1.5.2', 'too-old'],
-    ['Version: 0.9', 'too-old'],
+    ['Version: 0.9.0', 'too-old'],
     ['Usage of nebula:', 'unusable'],
     ['', 'unusable'],
     ['Version: \u001b[2J', 'unusable'],
@@ -73,17 +72,17 @@ describe('the Nebula program', () => {
 
   it('that is missing or not executable is missing', async () => {
     chmodSync(binary, 0o644);
-    expect(await check()).toEqual({ kind: 'missing', looked: [binary] });
+    expect(await check()).toEqual({ kind: 'missing', reason: expect.stringContaining(binary) });
     expect((await check(undefined, { binary: folder })).kind).toBe('missing');
   });
 
   it('that others can change is not run', async () => {
     chmodSync(binary, 0o777);
-    expect(await check()).toMatchObject({ kind: 'unsafe', reason: 'can be changed by other users' });
+    expect(await check()).toMatchObject({ kind: 'unsafe', reason: expect.stringContaining(binary) });
   });
 
   it.runIf(process.getuid?.() === 0)('of another user is not run', async () => {
     chownSync(binary, 12345, 12345);
-    expect(await check()).toMatchObject({ kind: 'unsafe', reason: 'belongs to user 12345' });
+    expect(await check()).toMatchObject({ kind: 'unsafe', reason: expect.stringContaining('12345') });
   });
 });

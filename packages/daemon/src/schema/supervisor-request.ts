@@ -14,7 +14,7 @@ type WithTeam = CommonFields & { readonly team: string };
 
 export type SupervisorRequest =
   | (CommonFields & { readonly action: 'teams' | 'list' | 'status' | 'plan' | 'provision' | 'version' | 'subscribe' })
-  | (WithTeam & { readonly action: 'start' | 'stop' | 'restart' | 'switch' | 'delete' })
+  | (WithTeam & { readonly action: 'start' | 'stop' | 'restart' | 'reload' | 'switch' | 'delete' })
   | (WithTeam & { readonly action: 'logs'; readonly max?: number | undefined })
   | TailnetQuestion;
 
@@ -50,6 +50,7 @@ const SHAPES: { readonly [A in SupervisorAction]: Shape<SupervisorRequest> } = {
   start: oneTeam('start'),
   stop: oneTeam('stop'),
   restart: oneTeam('restart'),
+  reload: oneTeam('reload'),
   switch: oneTeam('switch'),
   delete: oneTeam('delete'),
   peers: oneTeam('peers'),
@@ -69,11 +70,24 @@ const SHAPES: { readonly [A in SupervisorAction]: Shape<SupervisorRequest> } = {
   }),
 };
 
-const CHANGES: ReadonlySet<SupervisorAction> = new Set(['start', 'stop', 'restart', 'switch', 'delete', 'provision']);
+/** What every local user may ask: which teams there are, how they are, and whom they lead to. */
+const OPEN_ACTIONS: ReadonlySet<SupervisorAction> = new Set([
+  'teams',
+  'list',
+  'status',
+  'plan',
+  'version',
+  'subscribe',
+  'peers',
+  'routes',
+]);
 
-/** False for what needs a right beyond being a local user. A ping makes packets, so it does. */
+/**
+ * False for what needs a right beyond being a local user: every change, what makes packets, and what others have done (logs,
+ * connections).
+ */
 export function isSupervisorRead({ action }: SupervisorRequest): boolean {
-  return !CHANGES.has(action) && action !== 'ping' && action !== 'netcheck';
+  return OPEN_ACTIONS.has(action);
 }
 
 export function parseSupervisorRequest(json: unknown): RequestResult<SupervisorRequest> {

@@ -34,6 +34,8 @@ export interface TeamInfo {
   readonly last_error?: { readonly code: string; readonly message: string } | undefined;
   /** ISO 8601, UTC: next attempt, while `backoff`. */
   readonly retry_at?: string | undefined;
+  /** Of the external program that runs it, while `up`. */
+  readonly version?: string | undefined;
   readonly config: string;
 }
 
@@ -58,6 +60,7 @@ export const teamInfoShape: Shape<TeamInfo> = objectOf<TeamInfo>({
   warning: reasonShape,
   last_error: reasonShape,
   retry_at: optional(text),
+  version: optional(text),
   config: text,
 });
 

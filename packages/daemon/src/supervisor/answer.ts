@@ -58,6 +58,8 @@ async function answer(request: SupervisorRequest, context: AnswerContext): Promi
       return teamReply(await supervisor.stop(request.team));
     case 'restart':
       return teamReply(await supervisor.restart(request.team));
+    case 'reload':
+      return teamReply(await supervisor.reload(request.team));
     case 'switch':
       return teamReply(await supervisor.switch(request.team));
     case 'delete':

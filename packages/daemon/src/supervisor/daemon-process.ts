@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { findProcessesByArgument } from '@heddle/host/process-search';
 import { createServiceNotifier } from '@heddle/host/service-notify';
-import { scanConfigRoot } from '../config/config-scan.ts';
+import { type FoundTeam, scanConfigRoot } from '../config/config-scan.ts';
 import { readOperators } from '../config/operators.ts';
 import { createDeviceProbe } from '../drivers/device-probe.ts';
 import { NebulaDriver } from '../drivers/nebula-driver.ts';
@@ -24,8 +24,10 @@ import type { LogRecord } from '../schema/reply.ts';
 import { isSupervisorRead, parseSupervisorRequest } from '../schema/supervisor-request.ts';
 import { startControlServer } from '../socket/control-server.ts';
 import { StateStore } from '../store/state-store.ts';
+import type { TeamDriver } from '../team/driver.ts';
 import { answerSupervisor } from './answer.ts';
 import type { DaemonOptions } from './daemon-options.ts';
+import { describeDryRun } from './dry-run.ts';
 import { readHostFacts } from './host-facts.ts';
 import { Supervisor } from './supervisor.ts';
 import { sweepOrphans } from './sweep.ts';
@@ -35,15 +37,17 @@ export interface DaemonWorld {
   readonly version: string;
   /** Program and arguments that run this version of heddle. */
   readonly engineCommand: readonly [command: string, ...args: string[]];
+  readonly out: (text: string) => void;
 }
 
 type Log = (level: LogRecord['level'], message: string, fields?: LogRecord['fields']) => void;
 
 /**
- * Runs until a signal ends it, and resolves with 0.
+ * Runs until a signal ends it, and resolves with 0. A dry run ends at once: 0 when every team could come up, else 1.
  * @throws {TailnetError} when it cannot start: `state/*`, `ipc/*`, `team/bad-daemon-file`.
  */
 export async function runDaemon(options: DaemonOptions, world: DaemonWorld): Promise<number> {
+  if (options.isDryRun) return runDry(options, world);
   // Whatever is made from here on, by LevelDB too, is for this user alone; sockets say otherwise themselves.
   if (process.platform !== 'win32') process.umask(0o077);
   const writeRecord = openLog(options);
@@ -93,6 +97,15 @@ async function serve({ options, world, log, signal, operatorUids, store, roots }
   const notifier = createServiceNotifier(world.env, process.pid);
   notifier?.ready();
   const stopWatchdog = notifier?.startWatchdog();
+  const reload = async (): Promise<void> => {
+    notifier?.reloading();
+    log('info', 'Reloading');
+    await supervisor.reloadAll();
+    log('info', 'Reloaded');
+    notifier?.ready();
+  };
+  // As `systemctl reload` asks for it. On Windows the same name means that the console closes.
+  if (process.platform !== 'win32') process.on('SIGHUP', () => void reload());
   log('info', `Listening at ${server.path}`, { pid: process.pid, version: world.version });
   if (options.isAutostart) void supervisor.autostart();
   await aborted(signal);
@@ -104,16 +117,9 @@ async function serve({ options, world, log, signal, operatorUids, store, roots }
 }
 
 function createSupervisor({ options, world, log, store, roots }: Omit<Parts, 'signal' | 'operatorUids'>): Supervisor {
-  const probe = createDeviceProbe();
   return new Supervisor({
     store,
-    createDriver: ({ name, kind }) => {
-      const paths = teamPaths(name, roots);
-      const admit = (): Promise<void> => admitTeam(options.configRoot, name);
-      return kind === 'tailnet'
-        ? new TailnetDriver({ team: name, paths, engineCommand: world.engineCommand, env: world.env })
-        : new NebulaDriver({ team: name, paths, binary: options.nebulaBinary, probe, unixMs: () => Date.now(), admit });
-    },
+    createDriver: driverFactory(options, world, roots),
     scan: () => scanConfigRoot(options.configRoot),
     readHost: async () => readHostFacts(),
     log,
@@ -122,6 +128,25 @@ function createSupervisor({ options, world, log, store, roots }: Omit<Parts, 'si
     unixMs: () => Date.now(),
     random: Math.random,
   });
+}
+
+function driverFactory(options: DaemonOptions, world: DaemonWorld, roots: TeamRoots): (team: FoundTeam) => TeamDriver {
+  const probe = createDeviceProbe();
+  return ({ name, kind }) => {
+    const paths = teamPaths(name, roots);
+    const admit = (): Promise<void> => admitTeam(options.configRoot, name);
+    return kind === 'tailnet'
+      ? new TailnetDriver({ team: name, paths, engineCommand: world.engineCommand, env: world.env })
+      : new NebulaDriver({ team: name, paths, binary: options.nebulaBinary, probe, unixMs: () => Date.now(), admit });
+  };
+}
+
+async function runDry(options: DaemonOptions, world: DaemonWorld): Promise<number> {
+  const found = scanConfigRoot(options.configRoot);
+  const createDriver = driverFactory(options, world, rootsOf(options));
+  const { text, isClear } = await describeDryRun(options, found, createDriver, readHostFacts());
+  world.out(text);
+  return isClear ? 0 : 1;
 }
 
 async function sweep(store: StateStore, { teamsDir }: TeamRoots, log: Log): Promise<void> {

@@ -29,6 +29,7 @@ export function describeTeam({ record, team, claims, activeTeam }: TeamSources):
     networks: facts?.networks ?? claims?.networks ?? record.networks,
     listen_port: team.isActive && record.listenPort !== 0 ? record.listenPort : undefined,
     proxy: facts?.proxy,
+    version: facts?.version,
     cert_not_after: record.certNotAfterUnixMs === undefined ? undefined : toIso(record.certNotAfterUnixMs),
     waits_for: state.kind === 'starting' ? state.waitsFor : undefined,
     warning: state.kind === 'up' ? state.warning : undefined,

@@ -114,20 +114,21 @@ describe('a request to the supervisor', () => {
   it.each(['../etc', 'a b', '-a', '', 'x'.repeat(65), 7])('refuses the name %j', (team) => {
     expect(() => parse({ action: 'status', team })).toThrow('"team"');
   });
-  it('needs a right for what changes something or makes packets', () => {
-    const reads = [
-      'teams',
-      'list',
-      'status',
-      'plan',
-      'version',
-      'subscribe',
-      'peers',
-      'routes',
-      'recent_connections',
+  it('needs a right for what changes something, makes packets, or tells what others did', () => {
+    const reads = ['teams', 'list', 'status', 'plan', 'version', 'subscribe', 'peers', 'routes'];
+    const all = [
+      ...reads,
+      'start',
+      'stop',
+      'restart',
+      'reload',
+      'switch',
+      'delete',
+      'provision',
+      'netcheck',
       'logs',
+      'recent_connections',
     ];
-    const all = [...reads, 'start', 'stop', 'restart', 'switch', 'delete', 'provision', 'netcheck'];
     expect(all.filter((action) => isSupervisorRead(parse({ action, team: 'a' })))).toEqual(reads);
     expect(isSupervisorRead(parse({ action: 'ping', team: 'a', peer: 'b' }))).toBe(false);
   });

@@ -89,6 +89,10 @@ describe('provisioning', () => {
       { name: 'beta', ok: true, message: 'updated' },
     ]);
   });
+  it('lets the program judge too', async () => {
+    driverOf('acme').verifyError = new TailnetError('nebula/config-invalid', 'Nebula does not know the cipher');
+    expect(await supervisor.provision('acme')).toMatchObject([{ ok: false, code: 'nebula/config-invalid' }]);
+  });
   it('of a team without configuration is refused', async () => {
     expect(await codeOf(supervisor.provision('nobody'))).toBe('team/no-config');
   });
@@ -187,6 +191,19 @@ describe('switch', () => {
     await supervisor.start('acme');
     expect(await codeOf(supervisor.switch('beta'))).toBe('nebula/crashed');
     expect(states()).toEqual({ acme: 'up', beta: 'stopped' });
+  });
+});
+
+describe('a reload of everything', () => {
+  it('takes over what is new and reloads what is up, whatever goes wrong with one', async () => {
+    await supervisor.start('acme');
+    await supervisor.start('beta');
+    driverOf('acme').last.reloads = () => Promise.reject(new TailnetError('nebula/reload-failed', 'No'));
+    driverOf('beta').last.reloads = async () => false;
+    found.push(config('new'));
+    await supervisor.reloadAll();
+    expect(states()).toEqual({ acme: 'up', beta: 'up', new: 'stopped' });
+    expect([driverOf('acme').children.length, driverOf('beta').children.length]).toEqual([1, 2]);
   });
 });
 

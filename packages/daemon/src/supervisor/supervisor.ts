@@ -46,7 +46,8 @@ export interface ProvisionResult {
   readonly code?: string | undefined;
 }
 
-const AUTOSTART_AT_ONCE = 4;
+/** How many processes are started at a time when there is no hurry. */
+const POOL_SIZE = 4;
 
 export class Supervisor {
   readonly #options: SupervisorOptions;
@@ -105,6 +106,33 @@ export class Supervisor {
   }
 
   /**
+   * Takes over the configuration of a team as it is now, without an interruption where that can be.
+   * @throws {TailnetError} of one that cannot be used; the team is then as it was.
+   */
+  async reload(name: string): Promise<TeamInfo> {
+    await this.#team(name).reload();
+    return this.status(name);
+  }
+
+  /** Provisions all teams and reloads those that are up. Never rejects: what goes wrong is one team's, and logged. */
+  async reloadAll(): Promise<void> {
+    const { log } = this.#options;
+    try {
+      for (const { name, ok, message } of await this.provision(undefined)) {
+        if (!ok) log('warn', `Cannot take over ${name}: ${message}`, { team: name });
+      }
+    } catch (error) {
+      log('warn', `Cannot provision: ${messageOf(error)}`);
+    }
+    const reloads = [...this.#teams.values()].map((team) =>
+      team
+        .reload()
+        .catch((error: unknown) => log('warn', `Reload of ${team.name}: ${messageOf(error)}`, { team: team.name })),
+    );
+    await Promise.all(reloads);
+  }
+
+  /**
    * Makes a team the only one that is up. It is started beside the others if it can be, so that a failure costs nothing;
    * else they are stopped first and brought back if it fails.
    * @throws {TailnetError} why it is not up; the others are as they were.
@@ -154,7 +182,7 @@ export class Supervisor {
         `There is no config.yml or tailnet.yml for "${name}" below the config root`,
       );
     }
-    return Promise.all(found.map((team) => this.#provisionOne(team)));
+    return mapInPool(found, (team) => this.#provisionOne(team));
   }
 
   /**
@@ -183,19 +211,15 @@ export class Supervisor {
 
   /** Starts what should be up, a few at a time. Never rejects: each failure is one team's. */
   async autostart(): Promise<void> {
-    const waiting = this.#store.teams().filter((record) => record.desired === 'up');
-    const worker = async (): Promise<void> => {
-      for (let record = waiting.shift(); record !== undefined; record = waiting.shift()) {
-        const { name } = record;
-        if (this.#isClosing) return;
-        await this.#team(name)
-          .start()
-          .catch((error: unknown) =>
-            this.#options.log('warn', `Autostart of ${name}: ${messageOf(error)}`, { team: name }),
-          );
+    const wanted = this.#store.teams().filter((record) => record.desired === 'up');
+    await mapInPool(wanted, async ({ name }) => {
+      if (this.#isClosing) return;
+      try {
+        await this.#team(name).start();
+      } catch (error) {
+        this.#options.log('warn', `Autostart of ${name}: ${messageOf(error)}`, { team: name });
       }
-    };
-    await Promise.all(Array.from({ length: AUTOSTART_AT_ONCE }, worker));
+    });
   }
 
   /** Ends every child at once, at most 6 s. What is wanted of the teams stays. */
@@ -231,7 +255,9 @@ export class Supervisor {
           `"${name}" runs as ${known.kind}; stop it before it becomes ${kind}`,
         );
       }
-      const { claims, certNotAfterUnixMs } = await this.#options.createDriver(found).inspect();
+      const driver = this.#options.createDriver(found);
+      const { claims, certNotAfterUnixMs } = await driver.inspect();
+      await driver.verify();
       const nowUnixMs = this.#options.unixMs();
       const { networks } = claims;
       const fresh = {
@@ -390,4 +416,15 @@ function brokenPlan(error: unknown): Plan {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** As `Promise.all` over a map, a few at a time. */
+async function mapInPool<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  const waiting = items.entries();
+  const worker = async (): Promise<void> => {
+    for (const [i, item] of waiting) results[i] = await work(item);
+  };
+  await Promise.all(Array.from({ length: POOL_SIZE }, worker));
+  return results;
 }

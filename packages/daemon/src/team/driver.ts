@@ -29,6 +29,8 @@ export interface TeamFacts {
   readonly networks: readonly string[];
   /** `host:port` of the local proxy. */
   readonly proxy: string | undefined;
+  /** Of the external program that runs it. */
+  readonly version: string | undefined;
 }
 
 /** Whether a failure goes away: never without a change, perhaps within a few tries, or with time. */
@@ -58,6 +60,12 @@ export interface TeamChild {
   readonly exited: Promise<TeamFailure>;
   /** Resolves when a child that is not ready waits for a person, with for what: an address to log in at. */
   readonly waiting: Promise<string>;
+  /**
+   * Takes over the configuration as it is now without an interruption; false when that needs another child. Only for one
+   * that is ready.
+   * @throws {TailnetError} of a configuration that cannot be used, or that the child refused; the old one then goes on.
+   */
+  reload(): Promise<boolean>;
   /** Cheap and read-only. Never rejects. */
   checkHealth(): Promise<Health>;
   signal(name: 'SIGTERM' | 'SIGKILL'): void;
@@ -71,6 +79,11 @@ export interface TeamDriver {
    * @throws {TailnetError} with the file, line and key of a configuration that cannot be used.
    */
   inspect(): Promise<TeamNeeds>;
+  /**
+   * Lets the program that would run the team judge the configuration, where there is such a program. Starts nothing.
+   * @throws {TailnetError} why it would not run.
+   */
+  verify(): Promise<void>;
   /**
    * Starts the child. What it needs on disk is written first.
    * @throws {TailnetError} when it could not be started; `isRetryable` if trying again may help.

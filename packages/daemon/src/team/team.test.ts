@@ -155,6 +155,33 @@ describe('a restart', () => {
   });
 });
 
+describe('a reload', () => {
+  it('keeps the child where it can', async () => {
+    await team.start();
+    await team.reload();
+    expect(driver.children).toHaveLength(1);
+    expect(states).toEqual(['starting', 'up']);
+  });
+  it('is a restart where it cannot', async () => {
+    await team.start();
+    driver.last.reloads = async () => false;
+    await team.reload();
+    expect(driver.children).toHaveLength(2);
+    expect(team.state.kind).toBe('up');
+  });
+  it('of a bad configuration leaves the team as it was', async () => {
+    await team.start();
+    driver.last.reloads = () => Promise.reject(new TailnetError('team/bad-config', 'No'));
+    expect(await codeOf(team.reload())).toBe('team/bad-config');
+    expect(team.state.kind).toBe('up');
+    expect(driver.children).toHaveLength(1);
+  });
+  it('of a team that is down is nothing', async () => {
+    await team.reload();
+    expect(driver.children).toHaveLength(0);
+  });
+});
+
 describe('a team that is up', () => {
   it('comes back by itself after its child has died', async () => {
     await team.start();

@@ -124,6 +124,19 @@ export class Team {
     await this.#settle();
   }
 
+  /**
+   * Takes over the configuration as it is now: without an interruption where the driver can, else by a restart. A team that
+   * is not up stays as it is.
+   * @throws {TailnetError} of a configuration that cannot be used; the team is then as it was.
+   */
+  async reload(): Promise<void> {
+    const isDone = await this.#queue(async () => {
+      if (this.#state.kind !== 'up' || this.#child === undefined) return true;
+      return this.#child.reload();
+    });
+    if (!isDone) await this.restart();
+  }
+
   #queue<T>(command: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(command);
     this.#turn = result.catch(() => {});

@@ -40,7 +40,7 @@ export async function registerNode(flags: RegisterFlags & TeamFlags, context: Co
 /** `heddle sync-config`. */
 export async function syncTeams(flags: TeamFlags, context: CommandContext): Promise<void> {
   const teams = choiceOf(flags);
-  const reload = (team: string): Promise<void> => askDaemon({ action: 'restart', team }, context);
+  const reload = (team: string): Promise<void> => askDaemon({ action: 'reload', team }, context);
   const outcomes = await syncConfig({ teams, verify: undefined, reload }, worldOf(flags, context));
   report({ outcomes }, formatSyncConfig(outcomes), exitClassOf(outcomes), context);
 }
@@ -78,7 +78,6 @@ export async function nebula(
   const result = await checkNebula({
     binary: flags.nebulaBinary,
     searchPath: context.world.env['PATH'],
-    platform: process.platform,
     uid: process.geteuid?.(),
     run: runCommand,
   });
