@@ -30,12 +30,19 @@ async function runVerb(args: readonly string[], world: CliWorld): Promise<number
 
 function createContext(options: OptionValues, world: CliWorld): CommandContext {
   const { out, err, isInteractive, env } = world;
-  const { timeout, socketPath } = options as { readonly timeout?: number; readonly socketPath?: string };
+  const { timeout, socketPath, team } = options as {
+    readonly timeout?: number;
+    readonly socketPath?: string;
+    readonly team?: string;
+  };
+  const target = resolveTarget(options, env);
+  const supervisorPath = socketPath ?? SUPERVISOR_SOCKET;
   return {
     world,
     terminal: { out, err, isInteractive, isJson: options['json'] === true },
-    target: resolveTarget(options, env),
-    supervisorPath: socketPath ?? SUPERVISOR_SOCKET,
+    target,
+    asked: { socketPath: team === undefined ? target.socketPath : supervisorPath, team },
+    supervisorPath,
     timeoutMs: timeout === undefined ? undefined : timeout * 1000,
   };
 }
