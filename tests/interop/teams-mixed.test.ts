@@ -1,14 +1,16 @@
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { enterNamespace } from '../support/enter-namespace.ts';
 import { NebulaLab, type NebulaNetwork } from '../support/nebula-lab.ts';
-import { until } from '../support/processes.ts';
+import { run, until } from '../support/processes.ts';
 import { RealTailnet } from '../support/real-tailnet.ts';
 import { TeamsDaemon } from '../support/teams-daemon.ts';
 import { connectBySocks, echo, type Services, startTransferServer } from '../support/transfers.ts';
 
+const HEDDLE = fileURLToPath(new URL('../../node_modules/.bin/heddle', import.meta.url));
 const ACME: NebulaNetwork = { name: 'acme', prefix: '10.77.0' };
 const DEBIAN = { name: 'Debian', nebula: '/usr/bin/nebula', cert: '/usr/bin/nebula-cert' };
 const canMakeNamespaces = process.getuid?.() === 0 && existsSync('/dev/net/tun');
@@ -81,6 +83,15 @@ describe.skipIf(!canMakeNamespaces)('two tailnets of two coordination servers an
       ok: false,
       code: 'team/not-supported',
     });
+  });
+
+  it('are asked by the commands too', async () => {
+    const { name } = (tailnets.get('red') as RealTailnet).node;
+    const heddle = (...args: string[]) => run(HEDDLE, [...args, '--socket-path', daemon.socketPath]);
+    expect((await heddle('peers', '--team', 'red')).stdout).toMatch(new RegExp(`^${name} +100\\.`, 'm'));
+    expect((await heddle('ping', name, '--team', 'red')).stdout).toContain(`pong from ${name}`);
+    expect((await heddle('logs', '--team', 'acme', '-n', '50')).stdout).toContain('Nebula interface is active');
+    expect((await heddle('peers', '--team', 'acme')).stderr).toContain('[team/not-supported]');
   });
 
   it('one is killed and comes back alone, the others do not notice', async () => {

@@ -24,6 +24,8 @@ export interface CommandContext {
   readonly world: CliWorld;
   readonly terminal: Terminal;
   readonly target: Target;
+  /** Whom a question about a tailnet goes to: its engine, or with `--team` the supervisor, which knows it by that name. */
+  readonly asked: { readonly socketPath: string; readonly team: string | undefined };
   /** Control socket of the supervisor. */
   readonly supervisorPath: string;
   /** `--timeout` in milliseconds; undefined for the command's own. */

@@ -1,5 +1,5 @@
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
-import { supervisorPath } from '../socket/socket-path.ts';
+import { defaultSupervisorPath } from '../socket/socket-path.ts';
 import type { CliWorld, CommandContext } from './cli-context.ts';
 import { readQuickly } from './quick-reader.ts';
 import { resolveTarget } from './target.ts';
@@ -30,12 +30,19 @@ async function runVerb(args: readonly string[], world: CliWorld): Promise<number
 
 function createContext(options: OptionValues, world: CliWorld): CommandContext {
   const { out, err, isInteractive, env } = world;
-  const { timeout, socketPath } = options as { readonly timeout?: number; readonly socketPath?: string };
+  const { timeout, socketPath, team } = options as {
+    readonly timeout?: number;
+    readonly socketPath?: string;
+    readonly team?: string;
+  };
+  const target = resolveTarget(options, env);
+  const supervisorPath = socketPath ?? defaultSupervisorPath();
   return {
     world,
     terminal: { out, err, isInteractive, isJson: options['json'] === true },
-    target: resolveTarget(options, env),
-    supervisorPath: socketPath ?? supervisorPath(),
+    target,
+    asked: { socketPath: team === undefined ? target.socketPath : supervisorPath, team },
+    supervisorPath,
     timeoutMs: timeout === undefined ? undefined : timeout * 1000,
   };
 }

@@ -46,6 +46,11 @@ export const COMMON_OPTIONS: readonly OptionSpec[] = [
   { flags: '--json', description: 'print JSON' },
 ];
 
+const TEAM_OPTION: OptionSpec = {
+  flags: '--team <team>',
+  description: 'of this team of the teams daemon, instead of an engine',
+};
+
 const CONNECT_OPTIONS: readonly OptionSpec[] = [
   {
     flags: '--login-server <url>',
@@ -96,19 +101,20 @@ export const VERBS: readonly VerbSpec[] = [
   {
     name: 'peers',
     description: 'list the peers and the paths to them',
-    options: [],
+    options: [TEAM_OPTION],
     run: async ({ context }) => (await import('./commands/peers.ts')).peers(context),
   },
   {
     name: 'routes',
     description: 'list which prefix leads to which peer',
-    options: [],
+    options: [TEAM_OPTION],
     run: async ({ context }) => (await import('./commands/routes.ts')).routes(context),
   },
   {
     name: 'logs',
     description: 'show the log of the engine',
     options: [
+      TEAM_OPTION,
       { flags: '-f, --follow', description: 'go on with new lines', default: false },
       {
         flags: '-n, --lines <count>',
@@ -150,7 +156,10 @@ export const VERBS: readonly VerbSpec[] = [
     name: 'ping',
     description: 'send ICMP echoes to a peer through the tunnel',
     argument: { name: '<peer>', description: 'name or address' },
-    options: [{ flags: '-c, --count <count>', description: 'how many, one a second', parse: parseCount, default: 1 }],
+    options: [
+      TEAM_OPTION,
+      { flags: '-c, --count <count>', description: 'how many, one a second', parse: parseCount, default: 1 },
+    ],
     run: async ({ options, argument, context }) => {
       const { ping } = await import('./commands/ping.ts');
       await ping(argument, options as unknown as Parameters<typeof ping>[1], context);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseRequest } from '../schema/request.ts';
 import { type ControlServer, startControlServer } from './control-server.ts';
-import { checkSocketPath, isPipePath, supervisorPath } from './socket-path.ts';
+import { checkSocketPath, defaultSupervisorPath, isPipePath } from './socket-path.ts';
 
 const PIPE = '\\\\.\\pipe\\heddle-test';
 
@@ -19,8 +19,8 @@ describe('the name of a pipe', () => {
     expect(isPipePath(PIPE, 'linux')).toBe(false);
   });
   it('is the one that clients know', () => {
-    expect(supervisorPath('win32')).toBe('\\\\.\\pipe\\tech.deltaops.cvpn.cmd');
-    expect(supervisorPath('linux')).toBe('/var/run/tech.deltaops.cvpn/cmd.sock');
+    expect(defaultSupervisorPath('win32')).toBe('\\\\.\\pipe\\tech.deltaops.cvpn.cmd');
+    expect(defaultSupervisorPath('linux')).toBe('/var/run/tech.deltaops.cvpn/cmd.sock');
   });
 });
 

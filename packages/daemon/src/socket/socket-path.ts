@@ -22,7 +22,7 @@ export function isPipePath(path: string, platform: NodeJS.Platform = process.pla
 }
 
 /** Where clients look for the supervisor unless they are told otherwise. */
-export function supervisorPath(platform: NodeJS.Platform = process.platform): string {
+export function defaultSupervisorPath(platform: NodeJS.Platform = process.platform): string {
   return platform === 'win32' ? `${PIPE_FOLDER}${SUPERVISOR_PIPE}` : SUPERVISOR_SOCKET;
 }
 

@@ -12,6 +12,7 @@ export interface LogsOptions {
 
 /** `heddle logs`: the newest lines of the engine, or of its log file when it has ended. */
 export async function logs(options: LogsOptions, context: CommandContext): Promise<void> {
+  if (context.asked.team !== undefined) return teamLogs(context.asked.team, options, context);
   let client: ControlClient;
   try {
     client = await ControlClient.connect(context.target.socketPath);
@@ -27,6 +28,22 @@ export async function logs(options: LogsOptions, context: CommandContext): Promi
     for (const record of lines) print(record, context);
     if (!options.follow) return;
     for await (const event of client.subscribe(['log'])) if (event.event === 'log') print(event.line, context);
+  } finally {
+    client.close();
+  }
+}
+
+/** Of a team: lines of the program that runs it, as it wrote them. */
+async function teamLogs(team: string, options: LogsOptions, { asked, terminal }: CommandContext): Promise<void> {
+  if (options.follow)
+    throw new TailnetError('usage/bad-option', 'The log of a team cannot be followed; leave out --follow');
+  const client = await ControlClient.connect(asked.socketPath);
+  try {
+    const request = { action: 'logs', team, max: options.lines };
+    const { lines = [] } = (await client.ask(request)) as { lines?: readonly unknown[] };
+    for (const line of lines) {
+      terminal.out(`${typeof line === 'string' ? printable(line) : JSON.stringify(line)}\n`);
+    }
   } finally {
     client.close();
   }

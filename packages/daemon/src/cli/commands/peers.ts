@@ -4,10 +4,10 @@ import type { CommandContext } from '../cli-context.ts';
 import { formatAge, formatBytes, formatTable, writeJson } from '../terminal.ts';
 
 /** `heddle peers`: who is in the tailnet and by which path. */
-export async function peers({ target, terminal, world }: CommandContext): Promise<void> {
-  const client = await ControlClient.connect(target.socketPath);
+export async function peers({ asked, terminal, world }: CommandContext): Promise<void> {
+  const client = await ControlClient.connect(asked.socketPath);
   try {
-    const answer = await client.request({ action: 'peers' });
+    const answer = await client.request({ action: 'peers', team: asked.team });
     if (terminal.isJson) writeJson(terminal, { peers: answer.peers });
     else terminal.out(answer.peers.length === 0 ? 'No peers\n' : formatPeers(answer.peers, world.unixMs()));
   } finally {

@@ -16,8 +16,8 @@ const INTERVAL_MS = 1000;
 
 /** `heddle ping PEER`: ICMP echo through the tunnel. Fails when no answer came at all. */
 export async function ping(peer: string, options: PingOptions, context: CommandContext): Promise<void> {
-  const { target, terminal, world } = context;
-  const client = await ControlClient.connect(target.socketPath);
+  const { asked, terminal, world } = context;
+  const client = await ControlClient.connect(asked.socketPath);
   const results: PingInfo[] = [];
   let lost: TailnetError | undefined;
   try {
@@ -43,7 +43,7 @@ async function pingOnce(
 ): Promise<PingInfo | TailnetError> {
   const timeoutMs = Math.min(PING_TIMEOUT_MS_MAX, Math.max(100, Math.round(context.timeoutMs ?? PING_TIMEOUT_MS)));
   try {
-    const answer = await client.request({ action: 'ping', peer, timeout_ms: timeoutMs });
+    const answer = await client.request({ action: 'ping', peer, timeout_ms: timeoutMs, team: context.asked.team });
     const { address, roundTripMs, path } = answer;
     return { peer, address, roundTripMs, path };
   } catch (error) {

@@ -3,10 +3,10 @@ import type { CommandContext } from '../cli-context.ts';
 import { formatTable, writeJson } from '../terminal.ts';
 
 /** `heddle routes`: which prefix leads to which peer. */
-export async function routes({ target, terminal }: CommandContext): Promise<void> {
-  const client = await ControlClient.connect(target.socketPath);
+export async function routes({ asked, terminal }: CommandContext): Promise<void> {
+  const client = await ControlClient.connect(asked.socketPath);
   try {
-    const answer = await client.request({ action: 'routes' });
+    const answer = await client.request({ action: 'routes', team: asked.team });
     if (terminal.isJson) {
       writeJson(terminal, { routes: answer.routes });
       return;
