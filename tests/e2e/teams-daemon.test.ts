@@ -170,9 +170,12 @@ describe.skipIf(!IS_BUILT || process.platform !== 'linux')('the teams daemon', (
     const { pid } = await daemon.status('acme');
     await daemon.kill();
     expect(isAlive(pid as number)).toBe(true);
+    const left = ['test.json', 'config.json.new'].map((name) => join(folder, 'state', 'teams', 'acme', name));
+    for (const path of left) writeFileSync(path, 'half a fi');
     await daemon.start('--autostart');
     expect(isAlive(pid as number)).toBe(false);
     await until('the team', 5000, async () => (await daemon.status('acme')).state === 'up');
+    expect(left.filter((path) => existsSync(path))).toEqual([]);
     expect((await daemon.status('beta')).state).toBe('stopped');
   });
 

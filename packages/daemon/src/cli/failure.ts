@@ -131,6 +131,7 @@ const BY_TEAM_CODE: Readonly<Record<string, Advice>> = {
   'state/busy': [EXIT.conflict, 'run the same command again'],
   'team/no-daemon': [EXIT.notRunning, 'start it: heddle --ipc-mode socket; or pass its --socket-path'],
   'team/unknown': [EXIT.usage, 'see heddle list; a new one is taken over by heddle provision'],
+  'team/gone': [EXIT.usage, 'see heddle list'],
   'team/no-config': [EXIT.usage, 'write config.yml or tailnet.yml into a folder of that name below the config root'],
   'team/bad-config': [EXIT.usage, PROVISION],
   'team/unsafe-config': [EXIT.usage, 'chown root and chmod go-w, then: heddle provision'],

@@ -23,7 +23,7 @@ export interface NebulaChildOptions {
   readonly logOffset: number;
   readonly probe: DeviceProbe | undefined;
   readonly unixMs: () => number;
-  /** Reads the configuration anew and writes it for the child; false when the child would not take it by a signal. */
+  /** Reads the configuration anew and writes it for the child; undefined when the child would not take it by a signal. */
   readonly renderAgain: () => Promise<NebulaSetup | undefined>;
 }
 

@@ -13,7 +13,7 @@ import type { DeviceProbe } from './device-probe.ts';
 import { NebulaChild } from './nebula-child.ts';
 import { type NebulaSetup, readNebulaSetup } from './nebula-setup.ts';
 import { testNebulaConfig } from './nebula-test.ts';
-import type { TeamPaths } from './team-paths.ts';
+import { TEST_FILE, type TeamPaths } from './team-paths.ts';
 
 export interface NebulaDriverOptions {
   readonly team: string;
@@ -47,8 +47,8 @@ export class NebulaDriver implements TeamDriver {
       team: this.#o.team,
       kind: 'nebula',
       networks,
-      unsafeRoutes: [],
-      // The user's name is a wish only in so far as it is not one of the names that examples carry.
+      unsafeRoutes: config.tun.unsafeRoutes,
+      // Not the name in the file: most files carry that of the example they were made from.
       device: undefined,
       wantsDevice: !config.tun.isDisabled,
       listenPort: config.isLighthouse ? config.listen.port : 0,
@@ -66,7 +66,7 @@ export class NebulaDriver implements TeamDriver {
     const setup = readNebulaSetup(paths.configDir);
     const command = this.#findProgram();
     if (command === undefined) return;
-    const path = join(paths.dir, 'test.json');
+    const path = join(paths.dir, TEST_FILE);
     try {
       mkdirSync(paths.dir, { recursive: true, mode: 0o700 });
       writeRendered(path, render(setup, undefined, undefined));

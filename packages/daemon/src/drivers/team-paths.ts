@@ -23,6 +23,9 @@ export interface TeamRoots {
   readonly runDir: string;
 }
 
+/** In a team's folder while Nebula judges a configuration. */
+export const TEST_FILE = 'test.json';
+
 /** @param name Checked: it becomes a part of paths. */
 export function teamPaths(name: string, { configRoot, teamsDir, runDir }: TeamRoots): TeamPaths {
   const dir = join(teamsDir, name);

@@ -21,7 +21,7 @@ describe('a configuration', () => {
         key: { kind: 'file', path: '/etc/teams/a/host.key' },
       },
       listen: { host: '0.0.0.0', port: 0 },
-      tun: { device: undefined, isDisabled: false, mtuBytes: 1300 },
+      tun: { device: undefined, isDisabled: false, mtuBytes: 1300, unsafeRoutes: [] },
       isLighthouse: false,
       lighthouseHosts: [],
       stats: undefined,
@@ -72,6 +72,13 @@ x-ours: [1, 2.5, null, 2026-01-02, on]
   it('may use anchors, aliases and merge keys', () => {
     const { root } = parseOk(`${PKI}base: &base { port: any }\nrule: { <<: *base, host: any }\nagain: *base\n`);
     expect(root).toMatchObject({ rule: { port: 'any', host: 'any' }, again: { port: 'any' } });
+  });
+
+  it('tells which prefixes behind peers get a kernel route', () => {
+    const routes =
+      'tun:\n  unsafe_routes:\n    - { route: 10.9.0.0/16, via: 10.77.0.9 }\n    - { via: 10.77.0.9 }\n    - odd\n';
+    expect(parseOk(`${PKI}${routes}`).tun.unsafeRoutes).toEqual(['10.9.0.0/16']);
+    expect(parseOk(`${PKI}tun: { unsafe_routes: 7 }\n`).tun.unsafeRoutes).toEqual([]);
   });
 
   it('may have empty sections', () => {

@@ -27,6 +27,8 @@ export interface UserConfig {
     readonly device: string | undefined;
     readonly isDisabled: boolean;
     readonly mtuBytes: number;
+    /** Prefixes behind peers, CIDR texts: Nebula makes kernel routes of them. */
+    readonly unsafeRoutes: readonly string[];
   };
   readonly isLighthouse: boolean;
   /** Overlay addresses of the lighthouses. */
@@ -49,6 +51,8 @@ export type UserConfigResult =
     };
 
 const PORT_MAX = 65_535;
+/** More are not compared with what others have. */
+const UNSAFE_ROUTE_COUNT_MAX = 1024;
 const MTU_DEFAULT_BYTES = 1300;
 const MTU_LIMITS = { min: 68, max: 65_535 };
 
@@ -94,10 +98,20 @@ function readConfig(root: PlainMap, reader: KeyReader, folder: string): UserConf
     device: reader.text(['tun', 'dev']) || undefined,
     isDisabled: reader.flag(['tun', 'disabled']),
     mtuBytes: reader.integer(['tun', 'mtu'], MTU_LIMITS) ?? MTU_DEFAULT_BYTES,
+    unsafeRoutes: readUnsafeRoutes(reader.value(['tun', 'unsafe_routes'])),
   };
   const lighthouseHosts = reader.texts(['lighthouse', 'hosts']);
   const isSshdEnabled = reader.flag(['sshd', 'enabled']);
   return { root, pki, listen, tun, isLighthouse, lighthouseHosts, stats: readStats(reader), isSshdEnabled };
+}
+
+/** The prefixes of `[{route, via}, …]`; whether they are any is judged where they are compared. */
+function readUnsafeRoutes(value: unknown): string[] {
+  const entries = Array.isArray(value) ? value.slice(0, UNSAFE_ROUTE_COUNT_MAX) : [];
+  const routes = entries.map((entry) =>
+    isPlainMap(entry) && Object.hasOwn(entry, 'route') ? entry['route'] : undefined,
+  );
+  return routes.filter((route) => typeof route === 'string');
 }
 
 // As Nebula tells them apart: whatever contains a BEGIN line is the PEM itself.

@@ -6,7 +6,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { openSync, readFileSync } from 'node:fs';
+import { existsSync, openSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { findProcessesByArgument } from '@heddle/host/process-search';
@@ -30,7 +30,7 @@ import type { DaemonOptions } from './daemon-options.ts';
 import { describeDryRun } from './dry-run.ts';
 import { readHostFacts } from './host-facts.ts';
 import { Supervisor } from './supervisor.ts';
-import { sweepOrphans } from './sweep.ts';
+import { removeLeftFiles, sweepOrphans } from './sweep.ts';
 
 export interface DaemonWorld {
   readonly env: NodeJS.ProcessEnv;
@@ -157,6 +157,7 @@ async function sweep(store: StateStore, { teamsDir }: TeamRoots, log: Log): Prom
     kill: (pid, signal) => process.kill(pid, signal),
     log: (message, fields) => log('warn', message, fields),
   });
+  if (existsSync(teamsDir)) removeLeftFiles(teamsDir);
   await store.commit(store.runtimes().map(({ team }) => ({ kind: 'delete-runtime', team })));
 }
 

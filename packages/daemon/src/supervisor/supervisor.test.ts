@@ -103,6 +103,31 @@ describe('provisioning', () => {
   });
 });
 
+describe('commands that meet', () => {
+  it('provision a new team once', async () => {
+    found.push(config('new'));
+    const results = await Promise.all([supervisor.provision('new'), supervisor.provision('new')]);
+    expect(results.flat().map(({ message }) => message)).toEqual(['added', 'updated']);
+    await supervisor.start('new');
+    expect(driverOf('new').children).toHaveLength(1);
+  });
+  it('never start a team that is being deleted', async () => {
+    await supervisor.start('acme');
+    const deleting = supervisor.delete('acme');
+    const code = codeOf(supervisor.start('acme'));
+    await deleting;
+    expect(['team/gone', 'team/unknown']).toContain(await code);
+    expect(driverOf('acme').children).toHaveLength(1);
+    expect(supervisor.list().map(({ name }) => name)).toEqual(['beta']);
+  });
+  it('never start a team while the daemon ends', async () => {
+    const [closing, code] = [supervisor.close(), codeOf(supervisor.start('acme'))];
+    await closing;
+    expect(await code).toBe('team/gone');
+    expect(driverOf('acme').children).toEqual([]);
+  });
+});
+
 describe('start and stop', () => {
   it('bring a team up and down, and remember it', async () => {
     expect(await supervisor.start('acme')).toMatchObject({ state: 'up', desired: 'up', pid: 1000, interface: 'cvpn1' });

@@ -58,6 +58,7 @@ export class Supervisor {
   readonly #feed = new TeamFeed();
   #planning: Promise<unknown> = Promise.resolve();
   #changes: Promise<unknown> = Promise.resolve();
+  #provisioning: Promise<unknown> = Promise.resolve();
   #isClosing = false;
 
   constructor(options: SupervisorOptions) {
@@ -158,13 +159,14 @@ export class Supervisor {
   /** Stops a team and forgets it. The files below the config root stay. */
   async delete(name: string): Promise<void> {
     const team = this.#team(name);
-    await team.stop();
-    await team.driver.removeFiles();
-    await this.#change(() => [
-      { kind: 'delete-team', name },
-      { kind: 'delete-runtime', team: name },
-      ...(this.#store.activeTeam === name ? [{ kind: 'set-active-team', name: undefined } as const] : []),
-    ]);
+    await team.retire(async () => {
+      await team.driver.removeFiles();
+      await this.#change(() => [
+        { kind: 'delete-team', name },
+        { kind: 'delete-runtime', team: name },
+        ...(this.#store.activeTeam === name ? [{ kind: 'set-active-team', name: undefined } as const] : []),
+      ]);
+    });
     this.#teams.delete(name);
     this.#claims.delete(name);
     this.#feed.noteRemoved(name);
@@ -174,15 +176,11 @@ export class Supervisor {
    * Takes over what is below the config root: of all teams, or of one.
    * @throws {TailnetError} `team/no-config` for one that is not there, `team/*` of a root that cannot be read.
    */
-  async provision(name: string | undefined): Promise<readonly ProvisionResult[]> {
-    const found = this.#options.scan().filter((team) => name === undefined || team.name === name);
-    if (name !== undefined && found.length === 0) {
-      throw new TailnetError(
-        'team/no-config',
-        `There is no config.yml or tailnet.yml for "${name}" below the config root`,
-      );
-    }
-    return mapInPool(found, (team) => this.#provisionOne(team));
+  provision(name: string | undefined): Promise<readonly ProvisionResult[]> {
+    // One at a time: two of the same team would adopt it twice.
+    const result = this.#provisioning.then(() => this.#provision(name));
+    this.#provisioning = result.catch(() => {});
+    return result;
   }
 
   /**
@@ -225,7 +223,7 @@ export class Supervisor {
   /** Ends every child at once, at most 6 s. What is wanted of the teams stays. */
   async close(): Promise<void> {
     this.#isClosing = true;
-    await Promise.allSettled([...this.#teams.values()].map((team) => team.stop()));
+    await Promise.allSettled([...this.#teams.values()].map((team) => team.retire()));
   }
 
   async #startBeside(team: Team): Promise<boolean> {
@@ -243,6 +241,17 @@ export class Supervisor {
     await team.stop();
     await Promise.allSettled(others.map((other) => other.start()));
     throw reason;
+  }
+
+  async #provision(name: string | undefined): Promise<readonly ProvisionResult[]> {
+    const found = this.#options.scan().filter((team) => name === undefined || team.name === name);
+    if (name !== undefined && found.length === 0) {
+      throw new TailnetError(
+        'team/no-config',
+        `There is no config.yml or tailnet.yml for "${name}" below the config root`,
+      );
+    }
+    return mapInPool(found, (team) => this.#provisionOne(team));
   }
 
   async #provisionOne(found: FoundTeam): Promise<ProvisionResult> {

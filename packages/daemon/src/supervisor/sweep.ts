@@ -1,5 +1,8 @@
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isProcessAlive, type ProcessIdentity } from '@heddle/host/process-identity';
+import { TEST_FILE } from '../drivers/team-paths.ts';
 
 export interface SweepOptions {
   /** Processes an earlier supervisor has left: by its records, and by the folder in their command line. */
@@ -28,6 +31,19 @@ export async function sweepOrphans(options: SweepOptions): Promise<void> {
   const left = await waitForEnd(orphans, TERM_GRACE_MS, options);
   for (const { pid } of left) signal(options, pid, 'SIGKILL');
   await waitForEnd(left, KILL_GRACE_MS, options);
+}
+
+/**
+ * Removes files that a supervisor left when it was killed while it wrote them; one may hold a key. `state` of a tailnet
+ * looks after itself.
+ */
+export function removeLeftFiles(teamsDir: string): void {
+  for (const entry of readdirSync(teamsDir, { withFileTypes: true })) {
+    if (!entry.isDirectory()) continue;
+    for (const name of readdirSync(join(teamsDir, entry.name))) {
+      if (name === TEST_FILE || name.endsWith('.new')) rmSync(join(teamsDir, entry.name, name), { force: true });
+    }
+  }
 }
 
 async function waitForEnd(

@@ -146,6 +146,27 @@ describe('a stop', () => {
   });
 });
 
+describe('a retirement', () => {
+  it('ends the child, forgets, and refuses what was on its way', async () => {
+    await team.start();
+    const seen: string[] = [];
+    const retiring = team.retire(async () => void seen.push(team.state.kind));
+    const codes = [team.start(), team.restart(), team.reload()].map(codeOf);
+    await retiring;
+    expect(await Promise.all(codes)).toEqual(['team/gone', 'team/gone', 'ok']);
+    expect([seen, team.state.kind, driver.children.length]).toEqual([['stopped'], 'stopped', 1]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+  it('that could not forget leaves a team that can be started', async () => {
+    await team.start();
+    expect(await codeOf(team.retire(() => Promise.reject(new TailnetError('state/disk-full', 'No'))))).toBe(
+      'state/disk-full',
+    );
+    await team.start();
+    expect(team.state.kind).toBe('up');
+  });
+});
+
 describe('a restart', () => {
   it('brings another child, of a stopped team too', async () => {
     await team.restart();

@@ -63,6 +63,7 @@ export class Team {
   #turn: Promise<unknown> = Promise.resolve();
   #waiters = new Set<() => void>();
   #healthFailureCount = 0;
+  #isRetired = false;
   /** Why we end a child that runs. */
   #illness: TeamFailure | undefined;
 
@@ -115,6 +116,18 @@ export class Team {
     return this.#queue(() => this.#stopNow());
   }
 
+  /**
+   * Takes the team down for good: a start that comes later, or was on its way, is refused.
+   * @param forget Called when the child is gone, before any other command.
+   */
+  retire(forget: () => Promise<void> = async () => {}): Promise<void> {
+    return this.#queue(async () => {
+      await this.#stopNow();
+      await forget();
+      this.#isRetired = true;
+    });
+  }
+
   /** Stops and starts with the configuration as it is now. @throws {TailnetError} as {@link start}. */
   async restart(): Promise<void> {
     await this.#queue(async () => {
@@ -144,6 +157,7 @@ export class Team {
   }
 
   async #startNow(): Promise<void> {
+    if (this.#isRetired) throw new TailnetError('team/gone', `Team "${this.name}" is taken down for good`);
     if (this.#child !== undefined) return;
     this.#policy.reset();
     this.#restartCount = 0;
