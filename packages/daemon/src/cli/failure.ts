@@ -5,6 +5,7 @@
 
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { REGISTRATION_ADVICE, type RegistrationCode, RegistrationError } from '../registration/registration-error.ts';
+import { INTERFACE_CODES, type InterfaceCode } from '../schema/interface-codes.ts';
 
 /** Exit statuses of every command. */
 export const EXIT = {
@@ -55,8 +56,17 @@ export function describeFailure(error: unknown): Failure {
 /** Failures of the team server bring their advice along, because some of it is about the case at hand. */
 function adviceOf(error: unknown, code: string): Advice | undefined {
   if (error instanceof RegistrationError) return [EXIT[error.exit], error.nextStep];
+  if (Object.hasOwn(INTERFACE_CODES, code)) return adviceOfInterfaces(code as InterfaceCode);
   const advice = Object.hasOwn(REGISTRATION_ADVICE, code) ? REGISTRATION_ADVICE[code as RegistrationCode] : undefined;
   return advice === undefined ? undefined : [EXIT[advice.exit], advice.next];
+}
+
+/** The REST API says what is wrong by the HTTP status. */
+function adviceOfInterfaces(code: InterfaceCode): Advice {
+  const { status, next } = INTERFACE_CODES[code];
+  if (status === 403) return [EXIT.forbidden, next];
+  if (status === 409 || status === 503 || status === 507) return [EXIT.conflict, next];
+  return [status < 500 ? EXIT.usage : EXIT.failed, next];
 }
 
 type Advice = readonly [exitStatus: number, next: string];
