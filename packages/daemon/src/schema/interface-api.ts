@@ -4,6 +4,7 @@
  */
 
 import {
+  described,
   either,
   flag,
   integerOf,
@@ -125,16 +126,19 @@ export const MTU_MAX = 65_535;
 
 const linkName = textLike(LINK_NAME_PATTERN, 'a letter and up to 14 letters, digits, "_", "." and "-"');
 const uid = integerOf(0, 4_294_967_294);
+/** Of networks: IPv4 or IPv6. */
+export const familyShape: Shape<4 | 6> = oneOf([4, 6]);
+
 const state = oneOf<InterfaceState>(['active', 'missing']);
 const warnings = optional(listOf(text));
 
 export const tunRequestShape: Shape<TunRequest> = objectOf<TunRequest>({
-  name: optional(linkName),
-  ip_addr: optional(textOf(7, 15)),
-  prefix_length: optional(integerOf(8, 30)),
-  ip6_addr: optional(textOf(2, 45)),
-  ip6_prefix_length: optional(integerOf(48, 126)),
-  mtu: optional(integerOf(MTU_MIN, MTU_MAX)),
+  name: optional(described(linkName, { examples: ['tun7'] })),
+  ip_addr: optional(described(textOf(7, 15), { format: 'ipv4', examples: ['10.5.0.1'] })),
+  prefix_length: optional(described(integerOf(8, 30), { default: 24 })),
+  ip6_addr: optional(described(textOf(2, 45), { description: 'An address, or "auto"', examples: ['auto'] })),
+  ip6_prefix_length: optional(described(integerOf(48, 126), { default: 64 })),
+  mtu: optional(described(integerOf(MTU_MIN, MTU_MAX), { default: 1500 })),
   owner: optional(ownerShape()),
   persistent: optional(flag),
 });
@@ -159,10 +163,10 @@ export const tunShape: Shape<TunInfo> = objectOf<TunInfo>({
 });
 
 export const subnetRequestShape: Shape<SubnetRequest> = objectOf<SubnetRequest>({
-  cidr: optional(textOf(4, 49)),
-  prefix_length: optional(integerOf(8, 126)),
-  family: optional(familyShape()),
-  mtu: optional(integerOf(MTU_MIN, MTU_MAX)),
+  cidr: optional(described(textOf(4, 49), { description: 'A network, host bits clear', examples: ['10.1.0.0/24'] })),
+  prefix_length: optional(described(integerOf(8, 126), { description: '24 of IPv4, 64 of IPv6 unless given' })),
+  family: optional(described(familyShape, { default: 4 })),
+  mtu: optional(described(integerOf(MTU_MIN, MTU_MAX), { default: 1500 })),
 });
 
 export const subnetShape: Shape<SubnetInfo> = objectOf<SubnetInfo>({
@@ -192,9 +196,4 @@ export const problemShape: Shape<Problem> = objectOf<Problem>({
 function ownerShape(): Shape<string | number> {
   const name = textLike(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/, 'a user name or number');
   return either(uid, name);
-}
-
-function familyShape(): Shape<4 | 6> {
-  return (value) =>
-    value === 4 || value === 6 ? { kind: 'ok', value } : { kind: 'bad', path: '', expected: '4 or 6' };
 }
