@@ -61,7 +61,14 @@ describe('a link', () => {
 
   it('is of the kind its driver says, and is not running when it is only switched on', () => {
     const info = encodeAttribute(18, encodeAttribute(1, Buffer.from('dummy\0')));
-    const body = join(header, encodeAttribute(3, Buffer.from('d0\0')), info);
+    const group = encodeAttribute(27, hex('4d000000'));
+    const body = join(
+      header,
+      encodeAttribute(3, Buffer.from('d0\0')),
+      encodeAttribute(10, hex('09000000')),
+      info,
+      group,
+    );
     expect(decodeLink(body)).toEqual({
       index: 5,
       name: 'd0',
@@ -70,6 +77,8 @@ describe('a link', () => {
       isRunning: false,
       mtu: 0,
       alias: undefined,
+      group: 77,
+      masterIndex: 9,
     });
     expect(decodeLink(join(header, encodeAttribute(3, Buffer.from('d0')), encodeAttribute(18, hex('ffff0100'))))).toBe(
       'bad-attribute',

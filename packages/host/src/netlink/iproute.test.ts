@@ -7,8 +7,9 @@ import koffi from 'koffi';
 import { describe, expect, it } from 'vitest';
 import type { Address } from './address.ts';
 import type { Link } from './link.ts';
-import { Netlink, type NetlinkSocket } from './netlink.ts';
+import { Netlink } from './netlink.ts';
 import type { Route } from './route.ts';
+import type { NetlinkSocket } from './route-socket.ts';
 import recorded from './test-vectors/recorded.json' with { type: 'json' };
 
 interface IpLink {
@@ -17,6 +18,8 @@ interface IpLink {
   readonly flags: readonly string[];
   readonly mtu: number;
   readonly ifalias?: string;
+  readonly group: string;
+  readonly master?: string;
   readonly linkinfo?: { readonly info_kind?: string };
 }
 
@@ -78,7 +81,7 @@ const TYPES = [
 
 function fromIp(ip: IpTables): object {
   return {
-    links: ip.link.map(fromIpLink),
+    links: ip.link.map((link) => fromIpLink(link, ip.link)),
     addresses: ip.address.flatMap(({ ifindex, addr_info }) =>
       addr_info.map((info) => fromIpAddress(ifindex, info as IpAddressInfo)),
     ),
@@ -86,7 +89,7 @@ function fromIp(ip: IpTables): object {
   };
 }
 
-function fromIpLink(link: IpLink): object {
+function fromIpLink(link: IpLink, links: readonly IpLink[]): object {
   const isUp = link.flags.includes('UP');
   return {
     index: link.ifindex,
@@ -96,6 +99,8 @@ function fromIpLink(link: IpLink): object {
     isRunning: isUp && !link.flags.includes('NO-CARRIER'),
     mtu: link.mtu,
     alias: link.ifalias,
+    group: Number(link.group),
+    masterIndex: links.find(({ ifname }) => ifname === link.master)?.ifindex,
   };
 }
 

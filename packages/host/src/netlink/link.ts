@@ -16,6 +16,10 @@ export interface Link {
   readonly mtu: number;
   /** Free text that somebody gave it (`ip link set … alias`). */
   readonly alias: string | undefined;
+  /** A number that somebody gave it when it was made or later (`ip link set … group`); 0 unless given. */
+  readonly group: number;
+  /** The bridge, or whatever else, that it is a port of. */
+  readonly masterIndex: number | undefined;
 }
 
 /** ifinfomsg: family u8, pad u8, hardware type u16, index i32, flags u32, change mask u32. */
@@ -24,8 +28,10 @@ const IFF_UP = 0x1;
 const IFF_RUNNING = 0x40;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
+const IFLA_GROUP = 27;
 const IFLA_INFO_KIND = 1;
 
 /** Decodes the body of RTM_NEWLINK. The literal when it is cut off, inconsistent, or has no name. */
@@ -45,6 +51,8 @@ export function decodeLink(body: Uint8Array): Link | 'short' | 'bad-attribute' {
     isRunning: (flags & IFF_RUNNING) !== 0,
     mtu: attributeNumber(attributes, IFLA_MTU) ?? 0,
     alias: attributeText(attributes, IFLA_IFALIAS),
+    group: attributeNumber(attributes, IFLA_GROUP) ?? 0,
+    masterIndex: attributeNumber(attributes, IFLA_MASTER),
   };
 }
 

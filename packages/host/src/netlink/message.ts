@@ -71,6 +71,13 @@ export function encodeAttribute(type: number, data: Uint8Array): Uint8Array {
   return bytes;
 }
 
+/** Encodes an attribute of four bytes: an integer from 0 to 0xffffffff. */
+export function encodeNumberAttribute(type: number, value: number): Uint8Array {
+  const data = new Uint8Array(4);
+  viewOf(data).setUint32(0, value, true);
+  return encodeAttribute(type, data);
+}
+
 /** Decodes the messages of one datagram. */
 export function decodeMessages(datagram: Uint8Array): DecodedMessages {
   const view = viewOf(datagram);

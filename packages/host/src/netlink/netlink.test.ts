@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { encodeMessage } from './message.ts';
-import { Netlink, type NetlinkSocket } from './netlink.ts';
+import { Netlink } from './netlink.ts';
 import { NetlinkError } from './netlink-error.ts';
+import type { NetlinkSocket } from './route-socket.ts';
 
 const FROM_KERNEL = Uint8Array.of(16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 const FROM_PROCESS = Uint8Array.of(16, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0);

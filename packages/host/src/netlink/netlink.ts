@@ -1,30 +1,42 @@
 /**
- * Links, addresses and routes of the network namespace this process is in, read from the kernel by netlink.
+ * Links, addresses and routes of the network namespace this process is in, read from the kernel and changed by netlink.
  *
- * Every call is synchronous and asks the kernel anew. It never waits: the kernel puts the next part of an answer in the
- * queue while the last one is taken from it, so an empty queue means that something went wrong. A socket on which an
- * answer was not read to its end is of no more use (the kernel may refuse the next request) and is replaced.
+ * Every call is synchronous, asks the kernel anew, and never waits for an answer: the kernel puts the next part of one
+ * in the queue while the last one is taken from it, and the answer to a change before the request is sent, so an empty
+ * queue means that something went wrong. A socket on which an answer was not read to its end is of no more use (the
+ * kernel may refuse the next request) and is replaced.
+ *
+ * A question that went wrong in passing is asked again. A change is not: once the kernel took the request, it is done or
+ * refused, and when the answer gets lost (`netlink/unanswered`) only reading the tables tells which. Repeated, a change
+ * that was done would look like one that somebody else was faster with (EEXIST, ENODEV). Only a request that the kernel
+ * did not even take is sent again.
  */
 
-import { endianness } from 'node:os';
-import { getSystemErrorName } from 'node:util';
-import { DatagramSocket } from '../datagram-socket.ts';
+import { decodeAck } from './ack.ts';
 import { type Address, decodeAddress } from './address.ts';
+import { type AddressKey, encodeAddAddress, encodeDeleteAddress, type NewAddress } from './address-request.ts';
 import { type DumpKind, decodeDumpPart, encodeDumpRequest } from './dump.ts';
+import { formatErrno } from './errno.ts';
 import { decodeLink, type Link } from './link.ts';
-import { viewOf } from './message.ts';
+import { encodeAddLink, encodeChangeLink, encodeDeleteLink, type LinkChange, type NewLink } from './link-request.ts';
 import { NetlinkError } from './netlink-error.ts';
 import { decodeRoutes, type Route } from './route.ts';
+import { encodeAddRoute, encodeDeleteRoute, type RouteRequest } from './route-request.ts';
+import {
+  BUFFER_BYTES,
+  invalidAnswer,
+  type NetlinkSocket,
+  openRouteSocket,
+  receiveFromKernel,
+  sendToKernel,
+} from './route-socket.ts';
 
-/** What is needed of a socket, so that tests can answer in the kernel's place. */
-export type NetlinkSocket = Pick<DatagramSocket, 'sendTo' | 'receive' | 'close'>;
-
-/** The kernel's parts have at most 32 KiB. */
-const BUFFER_BYTES = 0x10000;
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 /** A datagram counts as at least this much of an answer, so that empty ones are bounded as well. */
 const DATAGRAM_BYTES_MIN = 4096;
 const ATTEMPT_COUNT_MAX = 4;
+/** Of datagrams before the answer to a change: nothing but it is due on the socket. */
+const STRAY_COUNT_MAX = 64;
 
 /** A connection to the kernel's tables; whoever opens it closes it. Not to be shared between threads. */
 export class Netlink {
@@ -40,10 +52,10 @@ export class Netlink {
   }
 
   /**
-   * Opens a socket; needs no right. The first call of the process loads koffi (6–20 ms, 5 MB).
+   * Opens a socket; needs no right, but changes need CAP_NET_ADMIN (`EPERM`). The first call of the process loads koffi (6–20 ms, 5 MB).
    * @throws {NetlinkError} `netlink/unsupported`, `netlink/failed`
    */
-  static open(openSocket: () => NetlinkSocket = openRouteSocket): Netlink {
+  static open(openSocket: () => NetlinkSocket = () => openRouteSocket(0)): Netlink {
     return new Netlink(openSocket);
   }
 
@@ -78,6 +90,73 @@ export class Netlink {
     return this.#dump('route', decodeRoutes);
   }
 
+  /**
+   * Makes a link, switched off.
+   * @throws {NetlinkError} `netlink/refused`: `EEXIST` when the name is taken, `EOPNOTSUPP` when there is no such kind;
+   * `netlink/unanswered` and others @throws {RangeError} when a field is outside of its bounds @throws {TypeError} after
+   * `close()`
+   */
+  addLink(link: NewLink): void {
+    this.#change(`add link "${link.name}"`, (sequence) => encodeAddLink(sequence, link));
+  }
+
+  /**
+   * Deletes a link with its addresses and routes.
+   * @throws {NetlinkError} `netlink/refused`: `ENODEV` when it is gone, `EOPNOTSUPP` when it cannot be deleted (`lo`,
+   * hardware); `netlink/unanswered` and others @throws {RangeError} @throws {TypeError}
+   */
+  deleteLink(index: number): void {
+    this.#change(`delete link ${index}`, (sequence) => encodeDeleteLink(sequence, index));
+  }
+
+  /**
+   * Changes what is given of a link. Not atomic: what the kernel did before it came to what it refuses stays.
+   * @throws {NetlinkError} `netlink/refused`: `ENODEV`, `EINVAL` for an MTU that the driver does not know;
+   * `netlink/unanswered` and others @throws {RangeError} @throws {TypeError}
+   */
+  changeLink(index: number, change: LinkChange): void {
+    this.#change(`change link ${index}`, (sequence) => encodeChangeLink(sequence, index, change));
+  }
+
+  /**
+   * Gives a link an address, and the main table the route to its network while the link is up. An IPv6 address is
+   * usable at once.
+   * @throws {NetlinkError} `netlink/refused`: `EEXIST`, `ENODEV`, and `EACCES` where IPv6 is switched off;
+   * `netlink/unanswered` and others @throws {RangeError} @throws {TypeError}
+   */
+  addAddress(address: NewAddress): void {
+    this.#change(`add address "${address.address}"`, (sequence) => encodeAddAddress(sequence, address));
+  }
+
+  /**
+   * Takes an address from a link, and, unless `promote_secondaries` is set, with the first IPv4 address of a network all
+   * others of it.
+   * @throws {NetlinkError} `netlink/refused`: `EADDRNOTAVAIL` when it is not there, `ENODEV`; `netlink/unanswered` and
+   * others @throws {RangeError} @throws {TypeError}
+   */
+  deleteAddress(address: AddressKey): void {
+    this.#change(`delete address "${address.address}"`, (sequence) => encodeDeleteAddress(sequence, address));
+  }
+
+  /**
+   * Adds a route.
+   * @throws {NetlinkError} `netlink/refused`: `EEXIST`, `ENODEV`, `ENETDOWN` while the link is down, `ENETUNREACH` or
+   * `EHOSTUNREACH` for a gateway that is not on the link; `netlink/unanswered` and others @throws {RangeError}
+   * @throws {TypeError}
+   */
+  addRoute(route: RouteRequest): void {
+    this.#change(`add route "${route.prefix}"`, (sequence) => encodeAddRoute(sequence, route));
+  }
+
+  /**
+   * Deletes the first route that fits.
+   * @throws {NetlinkError} `netlink/refused`: `ESRCH` when there is none; `netlink/unanswered` and others
+   * @throws {RangeError} @throws {TypeError}
+   */
+  deleteRoute(route: RouteRequest): void {
+    this.#change(`delete route "${route.prefix}"`, (sequence) => encodeDeleteRoute(sequence, route));
+  }
+
   /** Further calls do nothing; never throws. */
   close(): void {
     this.#isClosed = true;
@@ -85,12 +164,12 @@ export class Netlink {
   }
 
   #dump<Entry>(kind: DumpKind, decode: Decode<Entry>): Entry[] {
-    if (this.#isClosed) throw new TypeError('This Netlink is closed');
+    this.#checkOpen();
     for (let attempt = 0; attempt < ATTEMPT_COUNT_MAX; attempt++) {
-      this.#socket ??= this.#openSocket();
+      const socket = this.#openSocketOnce();
       let entries: Entry[] | undefined;
       try {
-        entries = this.#ask(this.#socket, kind, decode);
+        entries = this.#ask(socket, kind, decode);
         if (entries !== undefined) return entries;
       } finally {
         if (entries === undefined) this.#dropSocket();
@@ -104,32 +183,78 @@ export class Netlink {
 
   /** The entries of one complete answer; `undefined` when it is worth asking again. */
   #ask<Entry>(socket: NetlinkSocket, kind: DumpKind, decode: Decode<Entry>): Entry[] | undefined {
-    this.#sequence = (this.#sequence % 0xffffffff) + 1;
-    const request = encodeDumpRequest(kind, this.#sequence);
-    if (tryCall(() => socket.sendTo(request, KERNEL)) === 'again') return undefined;
+    const sequence = this.#nextSequence();
+    if (sendToKernel(socket, encodeDumpRequest(kind, sequence)) !== undefined) return undefined;
     const entries: Entry[] = [];
     for (let totalBytes = 0; totalBytes < ANSWER_BYTES_MAX; ) {
-      const datagram = this.#receive(socket);
-      if (datagram === undefined) return undefined;
+      const datagram = receiveFromKernel(socket, this.#buffer);
+      if ('transient' in datagram) return undefined;
       totalBytes += Math.max(datagram.length, DATAGRAM_BYTES_MIN);
-      const part = decodeDumpPart(kind, this.#sequence, datagram);
+      const part = decodeDumpPart(kind, sequence, datagram);
       if (part.kind === 'interrupted') return undefined;
       if (part.kind === 'malformed') throw invalidAnswer(part.problem);
-      if (part.kind === 'refused') throw refusal(kind, part.errno);
+      if (part.kind === 'refused') throw refusal('netlink/failed', `list ${kind} entries`, part.errno);
       for (const body of part.bodies) appendDecoded(entries, decode(body));
       if (part.kind === 'done') return entries;
     }
     throw invalidAnswer('too-long');
   }
 
-  /** A view of the buffer; empty when the sender is another process. */
-  #receive(socket: NetlinkSocket): Uint8Array | undefined {
-    const received = tryCall(() => socket.receive(this.#buffer));
-    if (received === 'again') return undefined;
-    const { lengthBytes, sender } = received;
-    if (lengthBytes > this.#buffer.length) throw invalidAnswer('too-long');
-    const isFromKernel = sender.length === KERNEL.length && viewOf(sender).getUint32(4, true) === 0;
-    return this.#buffer.subarray(0, isFromKernel ? lengthBytes : 0);
+  #change(purpose: string, encode: (sequence: number) => Uint8Array): void {
+    this.#checkOpen();
+    const sequence = this.#nextSequence();
+    const socket = this.#send(purpose, encode(sequence));
+    let errno: number | undefined;
+    try {
+      errno = this.#receiveAck(socket, purpose, sequence);
+    } finally {
+      if (errno === undefined) this.#dropSocket();
+    }
+    if (errno !== 0) throw refusal('netlink/refused', purpose, errno);
+  }
+
+  /** The socket on which the kernel took the request. */
+  #send(purpose: string, request: Uint8Array): NetlinkSocket {
+    for (let attempt = 0; attempt < ATTEMPT_COUNT_MAX; attempt++) {
+      const socket = this.#openSocketOnce();
+      let isSent = false;
+      try {
+        isSent = sendToKernel(socket, request) === undefined;
+        if (isSent) return socket;
+      } finally {
+        if (!isSent) this.#dropSocket();
+      }
+    }
+    throw new NetlinkError('netlink/changing', `The kernel has no memory to ${purpose}`);
+  }
+
+  /** 0, or the number of the error. */
+  #receiveAck(socket: NetlinkSocket, purpose: string, sequence: number): number {
+    for (let count = 0; count < STRAY_COUNT_MAX; count++) {
+      const datagram = receiveFromKernel(socket, this.#buffer);
+      if ('transient' in datagram) {
+        const message = `It is unknown whether the kernel did ${purpose} (${datagram.transient})`;
+        throw new NetlinkError('netlink/unanswered', message, { errno: datagram.transient, cause: undefined });
+      }
+      const ack = decodeAck(sequence, datagram);
+      if (ack.kind === 'malformed') throw invalidAnswer(ack.problem);
+      if (ack.kind !== 'none') return ack.kind === 'done' ? 0 : ack.errno;
+    }
+    throw invalidAnswer('too-long');
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw new TypeError('This Netlink is closed');
+  }
+
+  #openSocketOnce(): NetlinkSocket {
+    this.#socket ??= this.#openSocket();
+    return this.#socket;
+  }
+
+  #nextSequence(): number {
+    this.#sequence = (this.#sequence % 0xffffffff) + 1;
+    return this.#sequence;
   }
 
   #dropSocket(): void {
@@ -146,53 +271,7 @@ function appendDecoded<Entry>(entries: Entry[], decoded: readonly Entry[] | stri
   for (const entry of decoded) entries.push(entry);
 }
 
-const AF_NETLINK = 16;
-const SOCK_RAW = 3;
-const NETLINK_ROUTE = 0;
-/** sockaddr_nl: family u16, pad u16, port u32, groups u32. Bound to, it lets the kernel choose a port. */
-const KERNEL = Uint8Array.of(AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-/** Sandboxes refuse the family, mostly by one of these. */
-const UNSUPPORTED_CODES: ReadonlySet<unknown> = new Set([
-  'ENOSYS',
-  'EAFNOSUPPORT',
-  'EPROTONOSUPPORT',
-  'EACCES',
-  'EPERM',
-]);
-const TRANSIENT_CODES: ReadonlySet<unknown> = new Set(['EAGAIN', 'ENOBUFS', 'ENOMEM', 'EINTR']);
-
-function openRouteSocket(): NetlinkSocket {
-  if (endianness() !== 'LE') throw new NetlinkError('netlink/unsupported', 'Netlink needs a little-endian machine');
-  let socket: DatagramSocket | undefined;
-  try {
-    socket = DatagramSocket.open({ family: AF_NETLINK, type: SOCK_RAW, protocol: NETLINK_ROUTE });
-    socket.bind(KERNEL);
-    return socket;
-  } catch (cause) {
-    socket?.close();
-    const code = UNSUPPORTED_CODES.has(codeOf(cause)) ? 'netlink/unsupported' : 'netlink/failed';
-    throw new NetlinkError(code, `Cannot open a netlink socket (${codeOf(cause)})`, cause);
-  }
-}
-
-/** Runs a system call, or says that the same question may succeed on another socket. */
-function tryCall<Result>(call: () => Result): Result | 'again' {
-  try {
-    return call();
-  } catch (cause) {
-    if (TRANSIENT_CODES.has(codeOf(cause))) return 'again';
-    throw new NetlinkError('netlink/failed', `The netlink socket failed (${codeOf(cause)})`, cause);
-  }
-}
-
-function codeOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? 'unknown';
-}
-
-function refusal(kind: DumpKind, errno: number): NetlinkError {
-  return new NetlinkError('netlink/failed', `The kernel does not list ${kind} entries (${getSystemErrorName(-errno)})`);
-}
-
-function invalidAnswer(problem: string): NetlinkError {
-  return new NetlinkError('netlink/invalid-answer', `The kernel's answer cannot be read ("${problem}")`);
+function refusal(code: 'netlink/failed' | 'netlink/refused', purpose: string, number: number): NetlinkError {
+  const errno = formatErrno(number);
+  return new NetlinkError(code, `The kernel refused to ${purpose} (${errno})`, { errno, cause: undefined });
 }

@@ -10,7 +10,7 @@ import json, platform, socket, struct, subprocess, time
 
 SETUP = """
 ip link set lo up
-ip link add lan0 type bridge
+ip link add name lan0 group 77 type bridge
 ip link set lan0 alias "subnet:10.1.0.0/24" up
 ip addr add 10.1.0.1/24 broadcast + dev lan0
 ip addr add fd00:1::1/64 dev lan0 nodad
@@ -39,7 +39,7 @@ ip -6 route add fd00:9::/48 via fd00:1::2 dev lan0 metric 7 proto static table 5
 ip -6 route add fd00:a::/48 nexthop via fd00:1::2 nexthop via fd00:1::3
 ip -6 route add unreachable fd00:b::/48
 """
-LINK_FIELDS = ["ifindex", "ifname", "flags", "mtu", "ifalias", "linkinfo"]
+LINK_FIELDS = ["ifindex", "ifname", "flags", "mtu", "ifalias", "group", "master", "linkinfo"]
 LISTS = {
     "link": (["-d", "link"], 0x12, bytes(16) + struct.pack("<HHI", 8, 29, 8)),
     "address": (["addr"], 0x16, bytes(8)),
