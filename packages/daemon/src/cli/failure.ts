@@ -49,6 +49,7 @@ export function describeFailure(error: unknown): Failure {
   const [exitStatus, next] = adviceOf(error, code) ??
     BY_CODE[code] ??
     BY_TEAM_CODE[code] ??
+    BY_REST_CODE[code] ??
     BY_ROOM[room] ?? [EXIT.failed, 'see `heddle logs`'];
   return { code, message, next, exitStatus };
 }
@@ -64,10 +65,20 @@ function adviceOf(error: unknown, code: string): Advice | undefined {
 /** The REST API says what is wrong by the HTTP status. */
 function adviceOfInterfaces(code: InterfaceCode): Advice {
   const { status, next } = INTERFACE_CODES[code];
-  if (status === 403) return [EXIT.forbidden, next];
-  if (status === 409 || status === 503 || status === 507) return [EXIT.conflict, next];
-  return [status < 500 ? EXIT.usage : EXIT.failed, next];
+  const step = COMMAND_FOR[code] ?? next;
+  if (status === 403) return [EXIT.forbidden, step];
+  if (status === 409 || status === 503 || status === 507) return [EXIT.conflict, step];
+  return [status < 500 ? EXIT.usage : EXIT.failed, step];
 }
+
+/** What somebody does who did not write the request: the commands did. */
+const COMMAND_FOR: Partial<Record<InterfaceCode, string>> = {
+  'rest/bad-field': 'see heddle help tun, heddle help subnet',
+  'rest/forbidden': 'be root, an operator of daemon.yml, or pass the token by --token-file',
+  'rest/no-identity': 'pass the token by --token-file',
+  'tun/unknown': 'see heddle tun list',
+  'subnet/unknown': 'see heddle subnet list',
+};
 
 type Advice = readonly [exitStatus: number, next: string];
 
@@ -132,6 +143,15 @@ const BY_CODE: Readonly<Record<string, Advice>> = {
   'cli/internal': [EXIT.failed, REPORT],
 };
 
+const BY_REST_CODE: Readonly<Record<string, Advice>> = {
+  'usage/bad-command': [EXIT.usage, 'see heddle help tun, heddle help subnet'],
+  'usage/two-networks': [EXIT.usage, 'give the network alone, or the options alone'],
+  'rest/not-running': [EXIT.notRunning, 'start it: tun-daemon, subnet-daemon, or the teams daemon with --rest'],
+  'rest/bad-token-file': [EXIT.usage, 'write the token alone into a file that only you can read, mode 600'],
+  'rest/timeout': [EXIT.timeout, 'see whether it was done: heddle tun list, heddle subnet list'],
+  'rest/bad-answer': [EXIT.failed, 'see what listens there, or choose another port with --port'],
+};
+
 const PROVISION = 'correct it, then: heddle provision';
 const RENEW = 'renew it on the machine of the authority, then: heddle up TEAM';
 
@@ -184,5 +204,10 @@ const BY_ROOM: Readonly<Record<string, Advice>> = {
   plan: [EXIT.conflict, 'see heddle plan'],
   nebula: [EXIT.failed, 'see heddle list'],
   service: [EXIT.failed, 'see what it would do: --dry-run'],
+  rest: [EXIT.failed, 'see the log of the daemon'],
+  tun: [EXIT.failed, 'see heddle tun list and the log of the daemon'],
+  subnet: [EXIT.failed, 'see heddle subnet list and the log of the daemon'],
+  allocation: [EXIT.conflict, 'choose another network'],
+  interface: [EXIT.failed, 'see the log of the daemon'],
   lab: [EXIT.conflict, 'choose another --port or --host'],
 };

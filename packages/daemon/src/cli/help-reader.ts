@@ -1,9 +1,18 @@
 /** Reads any command line with commander, made from the table of commands: help, short options, words for mistakes. */
 
+import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { CliWorld } from './cli-context.ts';
 import { EXIT } from './failure.ts';
-import { COMMON_OPTIONS, type OptionSpec, type OptionValues, VERBS, type VerbSpec } from './verbs.ts';
+import {
+  COMMON_OPTIONS,
+  GROUPS,
+  type OptionSpec,
+  type OptionValues,
+  VERBS,
+  type VerbGroup,
+  type VerbSpec,
+} from './verbs.ts';
 
 const DAEMON_HELP = `
 The teams daemon is started by flags instead of a command:
@@ -27,14 +36,17 @@ export async function readWithHelp(args: readonly string[], world: CliWorld, run
     .configureOutput({ writeOut: world.out, writeErr: world.err })
     .showHelpAfterError('(heddle help lists the commands)')
     .addHelpText('after', DAEMON_HELP);
+  const groups = new Map<string, Command>();
   for (const verb of VERBS) {
-    addVerb(program, verb, world, run);
+    const group = GROUPS.find(({ name }) => verb.name.startsWith(`${name} `));
+    if (group !== undefined && !groups.has(group.name)) groups.set(group.name, addGroup(program, group, world));
+    addVerb(groups.get(group?.name ?? '') ?? program, verb, world, run);
     if (verb.name !== 'status') continue;
     const vpn = program.command('vpn').description('the same commands under their older name').exitOverride();
     addVerb(vpn, verb, world, run);
   }
   try {
-    await program.parseAsync(args, { from: 'user' });
+    await program.parseAsync(helpOf(args) ?? args, { from: 'user' });
     return EXIT.ok;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
@@ -42,14 +54,40 @@ export async function readWithHelp(args: readonly string[], world: CliWorld, run
   }
 }
 
+/** `heddle help tun create`, in the words commander has for it. */
+function helpOf([help, group, action]: readonly string[]): readonly string[] | undefined {
+  const isKnown = help === 'help' && VERBS.some(({ name }) => name === `${group} ${action}`);
+  return isKnown ? [group as string, 'help', action as string] : undefined;
+}
+
+function addGroup(program: Command, { name, description, examples, note }: VerbGroup, world: CliWorld): Command {
+  const group = program
+    .command(name)
+    .description(description)
+    .exitOverride()
+    .configureOutput({ writeOut: world.out, writeErr: world.err })
+    .usage('<command> [options]')
+    .helpCommand(true)
+    .addHelpText('after', `\nExamples:\n  ${examples.join('\n  ')}\n\n${note}`)
+    .allowUnknownOption()
+    .allowExcessArguments();
+  const actions = VERBS.flatMap((verb) => (verb.name.startsWith(`${name} `) ? [verb.name.slice(name.length + 1)] : []));
+  return group.action(() => {
+    const asked = group.args.find((arg) => !arg.startsWith('-'));
+    const lead = `After "heddle ${name}" comes one of ${actions.join(', ')}`;
+    throw new TailnetError('usage/bad-command', asked === undefined ? lead : `${lead}, not "${asked}"`);
+  });
+}
+
 function addVerb(parent: Command, verb: VerbSpec, world: CliWorld, run: RunVerb): void {
   const command = parent
-    .command(verb.name)
+    .command(verb.name.slice(verb.name.indexOf(' ') + 1))
     .description(verb.description)
+    .allowExcessArguments(false)
     .exitOverride()
     .configureOutput({ writeOut: world.out, writeErr: world.err });
   if (verb.argument !== undefined) command.argument(verb.argument.name, verb.argument.description);
-  for (const spec of [...COMMON_OPTIONS, ...verb.options]) addOption(command, spec);
+  for (const spec of [...(verb.common ?? COMMON_OPTIONS), ...verb.options]) addOption(command, spec);
   command.action(() => run(verb, command.opts(), command.args[0] ?? ''));
 }
 

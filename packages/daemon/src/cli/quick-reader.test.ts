@@ -39,6 +39,12 @@ describe('a plain command line', () => {
     ['ping', '--count=2', 'db'],
     ['lab', '--host', '::1', '--port', '0'],
     ['wait', '--timeout', '9', '--timeout', '8'],
+    ['tun', 'create'],
+    ['tun', 'create', '--ip6', 'auto', '--address=10.5.0.1/24', '--attached', '--mtu', '1400', '--port', '80'],
+    ['tun', 'show', 'tun0', '--json'],
+    ['subnet', 'add'],
+    ['subnet', 'add', '10.1.0.0/24', '--timeout', '3'],
+    ['subnet', 'free', '--ipv6', '--prefix-length', '64', '--count', '2'],
   ];
   for (const line of lines) {
     it(`is read as commander reads it: ${line.join(' ')}`, async () => {
@@ -65,6 +71,13 @@ describe('what commander has to read or refuse', () => {
     ['connect', '--', '--json'],
     ['logs', '-fn', '3'],
     ['wait', '--timeout', 'x'],
+    ['tun'],
+    ['tun', 'frob'],
+    ['tun', '--json', 'list'],
+    ['tun create'],
+    ['tun', 'show'],
+    ['tun', 'list', '--state-dir', '/x'],
+    ['subnet', 'show', 'a', 'b'],
   ];
   for (const line of lines) {
     it(`is left to it: ${line.join(' ')}`, () => {

@@ -18,12 +18,12 @@ export function readQuickly(
   verbs: readonly VerbSpec[],
   common: readonly OptionSpec[],
 ): QuickCall | undefined {
-  const verb = verbs.find(({ name }) => name === args[0]);
+  const verb = verbs.find(({ name }) => name === (name.includes(' ') ? `${args[0]} ${args[1]}` : args[0]));
   if (verb === undefined) return undefined;
-  const known = new Map([...common, ...verb.options].map((spec) => [longNameOf(spec), spec]));
+  const known = new Map([...(verb.common ?? common), ...verb.options].map((spec) => [longNameOf(spec), spec]));
   const options = defaultsOf(known);
   const rest: string[] = [];
-  for (let i = 1; i < args.length; i++) {
+  for (let i = verb.name.includes(' ') ? 2 : 1; i < args.length; i++) {
     const arg = args[i] as string;
     if (!arg.startsWith('-')) {
       rest.push(arg);
@@ -67,7 +67,7 @@ function defaultsOf(known: ReadonlyMap<string, OptionSpec>): Record<string, unkn
 
 /** `--lines` of `-n, --lines <count>`. */
 function longNameOf({ flags }: OptionSpec): string {
-  return /--[a-z-]+/.exec(flags)?.[0] ?? flags;
+  return /--[a-z0-9-]+/.exec(flags)?.[0] ?? flags;
 }
 
 /** `loginServer` of `--login-server`, `udp` of `--no-udp`: as commander names them. */

@@ -28,9 +28,14 @@ export class Progress {
   }
 }
 
-/** Writes a value as one JSON document. */
+/** Writes a value as one JSON document, which has no control characters but the ends of its lines. */
 export function writeJson(terminal: Terminal, value: unknown): void {
-  terminal.out(`${JSON.stringify(value, null, 2)}\n`);
+  // JSON itself asks for an escape only below U+0020.
+  const text = JSON.stringify(value, null, 2).replaceAll(
+    /[\u007f-\u009f]/g,
+    (c) => `\\u00${c.charCodeAt(0).toString(16)}`,
+  );
+  terminal.out(`${text}\n`);
 }
 
 /** Columns as wide as their widest cell, two blanks between. The first row is the heading. */

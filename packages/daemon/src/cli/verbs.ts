@@ -5,6 +5,8 @@
 
 import type { CommandContext } from './cli-context.ts';
 import { HOST_VERBS } from './host-verbs.ts';
+import { INTERFACE_GROUPS, INTERFACE_VERBS } from './interface-verbs.ts';
+import { parseSeconds, parseWhole } from './option-values.ts';
 import { REGISTRATION_VERBS } from './registration-verbs.ts';
 import { TEAM_VERBS } from './team-verbs.ts';
 
@@ -22,12 +24,23 @@ export interface OptionSpec {
 export type OptionValues = Readonly<Record<string, unknown>>;
 
 export interface VerbSpec {
+  /** One word, or two: `tun create` is a command of the group `tun`. */
   readonly name: string;
   readonly description: string;
   /** `<peer>`; undefined when the command takes none. */
   readonly argument?: { readonly name: string; readonly description: string };
   readonly options: readonly OptionSpec[];
+  /** In place of {@link COMMON_OPTIONS}, for a command that is not about an engine or a team. */
+  readonly common?: readonly OptionSpec[];
   readonly run: (call: VerbCall) => Promise<void>;
+}
+
+/** What the help says of the commands whose names begin with one word. */
+export interface VerbGroup {
+  readonly name: string;
+  readonly description: string;
+  readonly examples: readonly string[];
+  readonly note: string;
 }
 
 export interface VerbCall {
@@ -37,7 +50,7 @@ export interface VerbCall {
   readonly context: CommandContext;
 }
 
-/** Options of every command. */
+/** Options of every command that has none of its own in their place. */
 export const COMMON_OPTIONS: readonly OptionSpec[] = [
   { flags: '--context <name>', description: 'which engine; default "default"' },
   { flags: '--state-dir <dir>', description: 'folder of its keys; its socket is there too' },
@@ -167,6 +180,7 @@ export const VERBS: readonly VerbSpec[] = [
   },
   ...TEAM_VERBS,
   ...HOST_VERBS,
+  ...INTERFACE_VERBS,
   ...REGISTRATION_VERBS,
   {
     name: 'lab',
@@ -182,22 +196,13 @@ export const VERBS: readonly VerbSpec[] = [
   },
 ];
 
+/** One for every first word of a command of two. */
+export const GROUPS: readonly VerbGroup[] = INTERFACE_GROUPS;
+
 function collect(value: string, previous: unknown): string[] {
   return [...(previous as readonly string[]), value];
 }
 
 function parseCount(text: string): number {
   return parseWhole(text, 0, 65_535);
-}
-
-function parseWhole(text: string, min: number, max: number): number {
-  const count = Number(text);
-  if (/^[0-9]{1,5}$/.test(text) && count >= min && count <= max) return count;
-  throw new RangeError(`Not a number from ${min} to ${max}.`);
-}
-
-function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (/^[0-9]+(\.[0-9]+)?$/.test(text) && seconds > 0 && seconds <= 86_400) return seconds;
-  throw new RangeError('Not a number of seconds up to 86400.');
 }
