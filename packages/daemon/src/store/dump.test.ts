@@ -124,7 +124,7 @@ describe('a dump', () => {
   it('restored is the same store, and the replaced one is kept', async () => {
     const text = await dumpOf(CHANGE);
     await dumpOf([{ kind: 'delete-team', name: 'acme' }]);
-    expect(await restore(text)).toEqual({ teamCount: 2, keptPath: `${path}.before-restore` });
+    expect(await restore(text)).toEqual({ teamCount: 2, interfaceCount: 0, keptPath: `${path}.before-restore` });
     expect(await dumpNow()).toBe(text);
     expect(names()).toEqual(['state.db', 'state.db.before-restore']);
     await restore(text);
@@ -136,7 +136,7 @@ describe('a dump', () => {
   it('restored where there is nothing makes the store', async () => {
     const text = await dumpOf(CHANGE);
     path = join(root, 'new', 'state.db');
-    expect(await restore(text)).toEqual({ teamCount: 2, keptPath: undefined });
+    expect(await restore(text)).toEqual({ teamCount: 2, interfaceCount: 0, keptPath: undefined });
     expect(await dumpNow()).toBe(text);
   });
 
@@ -194,7 +194,7 @@ describe('a restore', () => {
 
   it('of a dump, or over a database, of a later heddle is refused', async () => {
     const text = await dumpOf(CHANGE);
-    const later = { ...JSON.parse(text), meta: { schemaVersion: 2, instanceId: 'a', createdUnixMs: 1 }, teams: 'new' };
+    const later = { ...JSON.parse(text), meta: { schemaVersion: 3, instanceId: 'a', createdUnixMs: 1 }, teams: 'new' };
     await expect(restore(JSON.stringify(later))).rejects.toMatchObject({
       code: 'state/newer-version',
       message: expect.stringMatching(/^The dump was/),

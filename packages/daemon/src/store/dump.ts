@@ -6,6 +6,7 @@
 import { resolve } from 'node:path';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { listOf, objectOf, oneOf, optional, type Shape } from '../schema/shape.ts';
+import { INTERFACE_COUNT_MAX, type InterfaceRecord, interfaceKey, interfaceShape } from './interface-records.ts';
 import { refuseIfOpen } from './level-database.ts';
 import {
   type Meta,
@@ -19,13 +20,15 @@ import {
   teamShape,
 } from './records.ts';
 import { createMeta, type StateStore, type StoreDeps } from './state-store.ts';
-import { formatContent, type StoreContent } from './store-content.ts';
+import { createContent, type StoreContent, withVersion } from './store-content.ts';
+import { formatContent } from './store-entries.ts';
 import { newer } from './store-error.ts';
 import { claimFolder, inspectFolder, installDatabase } from './store-folder.ts';
 
 /** What a restore has done. */
 export interface RestoreResult {
   readonly teamCount: number;
+  readonly interfaceCount: number;
   /** Where the replaced database is now; undefined when there was none. */
   readonly keptPath: string | undefined;
 }
@@ -36,6 +39,8 @@ interface Dump {
   readonly activeTeam?: string | undefined;
   readonly teams: readonly TeamRecord[];
   readonly runtimes?: readonly RuntimeRecord[] | undefined;
+  /** Left out when there are none. */
+  readonly interfaces?: readonly InterfaceRecord[] | undefined;
 }
 
 const FORMAT = 'heddle-state-dump';
@@ -50,12 +55,17 @@ const dumpShape: Shape<Dump> = objectOf({
   activeTeam: optional(teamNameShape),
   teams: listOf(teamShape, TEAM_COUNT_MAX),
   runtimes: optional(listOf(runtimeShape, TEAM_COUNT_MAX)),
+  interfaces: optional(listOf(interfaceShape, INTERFACE_COUNT_MAX)),
 });
 
-/** JSON, indented, ending in a newline; equal contents give equal texts. */
+/**
+ * JSON, indented, ending in a newline; equal contents give equal texts. The journal is left out: it is about the kernel
+ * of one machine, at one moment.
+ */
 export function dumpStore(store: StateStore): string {
   const { meta, activeTeam } = store;
-  const dump: Dump = { format: FORMAT, meta, activeTeam, teams: store.teams(), runtimes: store.runtimes() };
+  const interfaces = store.interfaces().length === 0 ? undefined : store.interfaces();
+  const dump: Dump = { format: FORMAT, meta, activeTeam, teams: store.teams(), runtimes: store.runtimes(), interfaces };
   return `${JSON.stringify(dump, null, 2)}\n`;
 }
 
@@ -74,7 +84,7 @@ export async function restoreStore(path: string, jsonText: string, deps: StoreDe
     const state = inspectFolder(absolute);
     if (state === 'sound' || state === 'damaged') await refuseIfOpen(absolute);
     const keptPath = await installDatabase(absolute, formatContent(content));
-    return { teamCount: content.teams.size, keptPath };
+    return { teamCount: content.teams.size, interfaceCount: content.interfaces.size, keptPath };
   } finally {
     lock.release();
   }
@@ -91,12 +101,13 @@ function parseDump(jsonText: string, deps: StoreDeps): StoreContent {
   const { meta } = mustFit(versionShape, json);
   if (meta !== undefined && meta.schemaVersion > SCHEMA_VERSION) throw newer('The dump', meta.schemaVersion);
   const dump = mustFit(dumpShape, json);
-  return {
-    meta: dump.meta ?? createMeta(deps),
+  return withVersion({
+    ...createContent(dump.meta ?? createMeta(deps)),
     settings: dump.activeTeam === undefined ? {} : { activeTeam: dump.activeTeam },
     teams: byName(dump.teams, 'teams', ({ name }) => name),
     runtimes: byName(dump.runtimes ?? [], 'runtimes', ({ team }) => team),
-  };
+    interfaces: byName(dump.interfaces ?? [], 'interfaces', interfaceKey),
+  });
 }
 
 function byName<T>(records: readonly T[], field: string, nameOf: (record: T) => string): ReadonlyMap<string, T> {

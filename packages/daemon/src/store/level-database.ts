@@ -1,5 +1,5 @@
 import type { ClassicLevel } from 'classic-level';
-import { ENTRY_COUNT_MAX, type StoreEntries, type StoreWrite } from './store-content.ts';
+import { ENTRY_COUNT_MAX, type StoreEntries, type StoreWrite } from './store-entries.ts';
 import { corrupt, toStoreError } from './store-error.ts';
 
 /** A LevelDB that this process has open, and nobody else. */

@@ -16,9 +16,11 @@ import { join } from 'node:path';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { ClassicLevel } from 'classic-level';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseContent } from './entry-reader.ts';
 import type { TeamRecord } from './records.ts';
 import { StateStore, type StoreDeps } from './state-store.ts';
-import { formatContent, parseContent, type StoreChangeItem } from './store-content.ts';
+import type { StoreChangeItem } from './store-content.ts';
+import { formatContent } from './store-entries.ts';
 
 let root: string;
 let path: string;
@@ -147,7 +149,7 @@ describe('an opening', () => {
 
   it('refuses a later schema that only the records tell', async () => {
     await (await openStore()).close();
-    await withLevel((level) => level.put('meta', '{"schemaVersion":2,"instanceId":"a","createdUnixMs":1}'));
+    await withLevel((level) => level.put('meta', '{"schemaVersion":3,"instanceId":"a","createdUnixMs":1}'));
     expect(await refusal()).toBe('state/newer-version');
   });
 

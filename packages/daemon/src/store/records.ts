@@ -2,9 +2,13 @@
  * What the state database holds, one JSON text a key. No secret is ever among it: keys and tokens are files of their own.
  *
  * ```
- * meta                 Meta                 check             Check, over these and the teams
+ * meta                 Meta                 check             Check, over these, the teams and the interfaces
  * setting/activeTeam   a team's name        team/NAME         TeamRecord        runtime/NAME   RuntimeRecord
+ * tun/NAME             TunRecord            subnet/CIDR       SubnetRecord
+ * journal/tun/NAME     JournalEntry         journal/subnet/CIDR   JournalEntry
  * ```
+ *
+ * Those of the last two lines are in interface-records.ts, and only in a database of {@link INTERFACES_VERSION}.
  */
 
 import {
@@ -21,8 +25,14 @@ import {
 } from '../schema/shape.ts';
 import { TEAM_NAME_PATTERN } from '../schema/team-name.ts';
 
-/** Grows with every change of the records that an older heddle would misread. */
-export const SCHEMA_VERSION = 1;
+/** The version of a database that never had a record of an interface; every heddle reads it. */
+export const TEAMS_VERSION = 1;
+
+/** The version from the first record of an interface, or of the journal, on. */
+export const INTERFACES_VERSION = 2;
+
+/** The last version that is read. Grows with every change of the records that an older heddle would misread. */
+export const SCHEMA_VERSION: number = INTERFACES_VERSION;
 
 /** Bytes of one value, in UTF-8. The bounds of the fields below keep every record under it. */
 export const VALUE_BYTES_MAX = 65_536;

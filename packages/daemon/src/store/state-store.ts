@@ -1,5 +1,6 @@
 /**
- * The state database of the supervisor: which teams there are, what the user wants of them, and which processes run.
+ * The state database of a daemon: which teams there are, what the user wants of them, and which processes run; which
+ * interfaces there are, and what is being made or removed of them.
  *
  * All of it is in memory; the disk is read once. A change is in memory only after it is on the disk, as one batch.
  *
@@ -11,23 +12,15 @@
 import { resolve } from 'node:path';
 import type { InstanceLock } from '@heddle/host/instance-lock';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import { parseContent } from './entry-reader.ts';
+import type { InterfaceRecord, JournalEntry } from './interface-records.ts';
 import { type OpenDatabaseOptions, openLevelDatabase, type StoreDatabase } from './level-database.ts';
-import { type Meta, type RuntimeRecord, SCHEMA_VERSION, type TeamRecord } from './records.ts';
-import {
-  applyChange,
-  copyChange,
-  createContent,
-  diffEntries,
-  formatContent,
-  isRuntimeOnly,
-  parseContent,
-  type StoreChange,
-  type StoreContent,
-  type StoreEntries,
-  type StoreWrite,
-} from './store-content.ts';
+import { type Meta, type RuntimeRecord, TEAMS_VERSION, type TeamRecord } from './records.ts';
+import { applyChange, copyChange, createContent, type StoreChange, type StoreContent } from './store-content.ts';
+import { diffEntries, formatContent, isSyncedKey, type StoreEntries, type StoreWrite } from './store-entries.ts';
 import { corrupt, newer, toStoreError } from './store-error.ts';
 import { claimFolder, inspectFolder, installDatabase, tightenModes } from './store-folder.ts';
+import { type CheckedLines, linesOf, planWrites, type WritePlan } from './write-planner.ts';
 
 export interface StoreDeps {
   readonly unixMs: () => number;
@@ -45,13 +38,14 @@ interface StoreParts {
   readonly lock: InstanceLock;
   readonly database: StoreDatabase;
   readonly content: StoreContent;
-  readonly entries: StoreEntries;
+  readonly lines: CheckedLines;
+  readonly otherEntries: StoreEntries | undefined;
   readonly openDatabase: NonNullable<StoreDeps['openDatabase']>;
 }
 
 /** The identity of a new database. */
 export function createMeta(deps: StoreDeps): Meta {
-  return { schemaVersion: SCHEMA_VERSION, instanceId: deps.randomId(), createdUnixMs: deps.unixMs() };
+  return { schemaVersion: TEAMS_VERSION, instanceId: deps.randomId(), createdUnixMs: deps.unixMs() };
 }
 
 /** An open state database; this process is its owner until `close()`, or until it ends, however it ends. */
@@ -65,19 +59,22 @@ export class StateStore {
   /** True during a write, and after a failed one: what the disk holds is unknown, and LevelDB's log may be cut. */
   #isSuspect = false;
   #content: StoreContent;
-  /** The texts on the disk, as far as it is known: those of another version may differ from what is written now. */
-  #entries: StoreEntries;
+  /** Of the content. */
+  #lines: CheckedLines;
+  /** The texts on the disk while they are not those of the content, as another version formats them otherwise. */
+  #otherEntries: StoreEntries | undefined;
   #queue: Promise<void> = Promise.resolve();
   #pendingCount = 0;
   #closing: Promise<void> | undefined;
 
-  private constructor({ path, lock, database, content, entries, openDatabase }: StoreParts) {
-    this.path = path;
-    this.#lock = lock;
-    this.#database = database;
-    this.#content = content;
-    this.#entries = entries;
-    this.#openDatabase = openDatabase;
+  private constructor(parts: StoreParts) {
+    this.path = parts.path;
+    this.#lock = parts.lock;
+    this.#database = parts.database;
+    this.#content = parts.content;
+    this.#lines = parts.lines;
+    this.#otherEntries = parts.otherEntries;
+    this.#openDatabase = parts.openDatabase;
   }
 
   /**
@@ -123,13 +120,28 @@ export class StateStore {
     return this.#content.runtimes.get(team);
   }
 
+  /** Sorted by key. */
+  interfaces(): readonly InterfaceRecord[] {
+    return sorted(this.#content.interfaces);
+  }
+
+  /** @param key As of `interfaceKey`. */
+  interface(key: string): InterfaceRecord | undefined {
+    return this.#content.interfaces.get(key);
+  }
+
+  /** Sorted by the key of the record. */
+  journal(): readonly JournalEntry[] {
+    return sorted(this.#content.journal);
+  }
+
   get activeTeam(): string | undefined {
     return this.#content.settings.activeTeam;
   }
 
   /**
-   * Applies a change as a whole, after those committed before it. Resolves when it has reached the disk; one of runtime
-   * records alone when it has reached the kernel: it survives this process, not a loss of power.
+   * Applies a change as a whole, after those committed before it. Resolves when it has reached the disk; one of nothing
+   * but runtime records and journal when it has reached the kernel: it survives this process, not a loss of power.
    * @throws {TailnetError} `state/disk-full`, `state/unwritable`, `state/busy` (too many wait), `state/corrupt`.
    * @throws {TypeError | RangeError} for a bad record, too many of them, or a closed store.
    */
@@ -154,21 +166,33 @@ export class StateStore {
 
   async #apply(change: StoreChange): Promise<void> {
     const content = applyChange(this.#content, change);
-    const entries = formatContent(content);
     try {
       if (this.#isSuspect) await this.#repair();
-      await this.#write(diffEntries(this.#entries, entries));
+      const { writes, lines } = this.#plan(change, content);
+      await this.#write(writes);
+      this.#content = content;
+      this.#lines = lines;
+      this.#otherEntries = undefined;
     } catch (error) {
       throw toStoreError(error, this.path);
     }
-    this.#content = content;
-    this.#entries = entries;
+  }
+
+  #plan(change: StoreChange, after: StoreContent): WritePlan {
+    if (this.#otherEntries === undefined) {
+      return planWrites({ before: this.#content, after, change, lines: this.#lines });
+    }
+    const entries = formatContent(after);
+    return { writes: diffEntries(this.#otherEntries, entries), lines: linesOf(entries) };
   }
 
   async #write(writes: readonly StoreWrite[]): Promise<void> {
     if (writes.length === 0) return;
     this.#isSuspect = true;
-    await this.#database?.write(writes, !isRuntimeOnly(writes));
+    await this.#database?.write(
+      writes,
+      writes.some(({ key }) => isSyncedKey(key)),
+    );
     this.#isSuspect = false;
   }
 
@@ -179,8 +203,9 @@ export class StateStore {
     this.#database = undefined;
     const database = await this.#openDatabase(this.path, { isNew: false });
     this.#database = database;
-    const writes = diffEntries(await database.readAll(), this.#entries);
+    const writes = diffEntries(await database.readAll(), formatContent(this.#content));
     if (writes.length > 0) await database.write(writes, true);
+    this.#otherEntries = undefined;
     tightenModes(this.path);
     this.#isSuspect = false;
   }
@@ -207,12 +232,12 @@ async function makeReady(path: string, deps: StoreDeps): Promise<void> {
 async function readContent(
   path: string,
   database: StoreDatabase,
-): Promise<{ readonly content: StoreContent; readonly entries: StoreEntries }> {
+): Promise<Pick<StoreParts, 'content' | 'lines' | 'otherEntries'>> {
   try {
     tightenModes(path); // What LevelDB has made on opening.
     const entries = await database.readAll();
     const result = parseContent(entries);
-    if (result.kind === 'ok') return { content: result.content, entries };
+    if (result.kind === 'ok') return withTexts(result.content, entries);
     if (result.kind === 'newer') throw newer(`State "${path}"`, result.schemaVersion);
     throw corrupt(path, `cannot read "${result.key}", ${result.reason}`);
   } catch (error) {
@@ -221,6 +246,22 @@ async function readContent(
   }
 }
 
+function withTexts(
+  content: StoreContent,
+  entries: StoreEntries,
+): Pick<StoreParts, 'content' | 'lines' | 'otherEntries'> {
+  const own = formatContent(content);
+  const otherEntries = diffEntries(entries, own).length === 0 ? undefined : entries;
+  return { content, lines: linesOf(own), otherEntries };
+}
+
+/** Lists that were asked for before, by their map, which never changes. */
+const sortedLists = new WeakMap<object, readonly unknown[]>();
+
 function sorted<T>(records: ReadonlyMap<string, T>): readonly T[] {
-  return [...records].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, record]) => record);
+  const known = sortedLists.get(records);
+  if (known !== undefined) return known as readonly T[];
+  const list = [...records].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, record]) => record);
+  sortedLists.set(records, Object.freeze(list));
+  return list;
 }

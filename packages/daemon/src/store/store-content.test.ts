@@ -1,20 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type RuntimeRecord, SCHEMA_VERSION, TEAM_COUNT_MAX, type TeamRecord, VALUE_BYTES_MAX } from './records.ts';
-import {
-  applyChange,
-  copyChange,
-  createContent,
-  diffEntries,
-  ENTRY_COUNT_MAX,
-  formatContent,
-  isRuntimeOnly,
-  parseContent,
-  type StoreChange,
-  type StoreEntries,
-} from './store-content.ts';
+import { parseContent } from './entry-reader.ts';
+import { type RuntimeRecord, TEAM_COUNT_MAX, TEAMS_VERSION, type TeamRecord, VALUE_BYTES_MAX } from './records.ts';
+import { applyChange, copyChange, createContent, type StoreChange } from './store-content.ts';
+import { diffEntries, ENTRY_COUNT_MAX, formatContent, isSyncedKey, type StoreEntries } from './store-entries.ts';
 
-const META = { schemaVersion: SCHEMA_VERSION, instanceId: 'id-1', createdUnixMs: 5 };
+const META = { schemaVersion: TEAMS_VERSION, instanceId: 'id-1', createdUnixMs: 5 };
 
 function team(name: string, fields: Partial<TeamRecord> = {}): TeamRecord {
   return {
@@ -101,8 +92,8 @@ describe('the texts of a store', () => {
   });
 
   it('of a later schema are told apart, whatever else they hold', () => {
-    const meta = JSON.stringify({ ...META, schemaVersion: 2 });
-    expect(parseContent(edit({ meta, 'team/acme': '?' }))).toEqual({ kind: 'newer', schemaVersion: 2 });
+    const meta = JSON.stringify({ ...META, schemaVersion: 3 });
+    expect(parseContent(edit({ meta, 'team/acme': '?' }))).toEqual({ kind: 'newer', schemaVersion: 3 });
   });
 
   it('never make the reader throw', () => {
@@ -158,14 +149,15 @@ describe('a change', () => {
   });
 
   it('is written as what differs, and may be lost with the power only if that is runtime records', () => {
+    const isSynced = (writes: readonly { readonly key: string }[]) => writes.some(({ key }) => isSyncedKey(key));
     const writesOf = (change: StoreChange) =>
       diffEntries(formatContent(content), formatContent(applyChange(content, change)));
     expect(writesOf([{ kind: 'put-team', team: team('b', { kind: 'tailnet', networks: [] }) }])).toEqual([]);
     const deletes = writesOf([{ kind: 'delete-team', name: 'b' }]);
     expect(deletes.map(({ type, key }) => `${type} ${key}`)).toEqual(['del team/b', 'put check']);
-    expect(isRuntimeOnly(deletes)).toBe(false);
-    expect(isRuntimeOnly(writesOf([{ kind: 'set-active-team', name: 'b' }]))).toBe(false);
-    expect(isRuntimeOnly(writesOf([{ kind: 'put-runtime', runtime: runtime('b') }]))).toBe(true);
+    expect(isSynced(deletes)).toBe(true);
+    expect(isSynced(writesOf([{ kind: 'set-active-team', name: 'b' }]))).toBe(true);
+    expect(isSynced(writesOf([{ kind: 'put-runtime', runtime: runtime('b') }]))).toBe(false);
   });
 
   it('of the largest record fits a value', () => {

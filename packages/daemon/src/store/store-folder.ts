@@ -32,15 +32,16 @@ import { basename, dirname, join } from 'node:path';
 import { acquireInstanceLock, type InstanceLock, isLockEntry } from '@heddle/host/instance-lock';
 import { codeOf, isSomebodyElses, nodeFileSystem, readOwnFile, replaceFile } from '@heddle/tailnet/state/state-files';
 import { openLevelDatabase } from './level-database.ts';
-import { SCHEMA_VERSION } from './records.ts';
-import { diffEntries, type StoreEntries } from './store-content.ts';
+import { diffEntries, type StoreEntries } from './store-entries.ts';
 import { foreign, inUse, newer, toStoreError } from './store-error.ts';
 
 /** `damaged`: ours, but LevelDB's root file is gone, and LevelDB would begin anew. */
 export type FolderState = 'missing' | 'empty' | 'sound' | 'damaged';
 
 const FORMAT = 'FORMAT';
-const FORMAT_TEXT = `heddle teams ${SCHEMA_VERSION}\n`;
+/** Of the folder and of how it is read; that of the records is in the database. */
+const FORMAT_VERSION = 1;
+const FORMAT_TEXT = `heddle teams ${FORMAT_VERSION}\n`;
 const OUR_NAME = /^(?:FORMAT|\.FORMAT\.tmp|CURRENT|LOCK|LOG|LOG\.old|MANIFEST-[0-9]+|[0-9]+\.(?:log|ldb|sst|dbtmp))$/;
 
 /**
@@ -57,7 +58,7 @@ export function inspectFolder(path: string): FolderState {
     const format = names.includes(FORMAT) ? readOwnFile(nodeFileSystem, join(path, FORMAT)) : undefined;
     const version = /^heddle teams ([1-9][0-9]{0,5})\n$/.exec(format ?? '')?.[1];
     if (version === undefined) throw foreign(path, `has no sound ${FORMAT}`);
-    if (Number(version) > SCHEMA_VERSION) throw newer(`State "${path}"`, Number(version));
+    if (Number(version) > FORMAT_VERSION) throw newer(`State "${path}"`, Number(version));
     return names.includes('CURRENT') ? 'sound' : 'damaged';
   });
 }
