@@ -1,5 +1,5 @@
 import { decodeAddress, type IpAddress } from '@heddle/proto/ip/address';
-import { formatPrefix, type IpPrefix } from '@heddle/proto/ip/prefix';
+import { formatPrefix, type IpPrefix, isInPrefix } from '@heddle/proto/ip/prefix';
 import { parseClaimedPrefix } from '../plan/claimed-prefix.ts';
 
 /** What a client wrote, read. */
@@ -40,8 +40,8 @@ export function firstHost({ address, bits }: IpPrefix): IpAddress {
 
 /** True for an address that a host may have: not that of the network itself, nor the broadcast of IPv4. */
 export function isHostOf({ address, bits }: IpPrefix, host: IpAddress): boolean {
-  const network = networkOf(host, bits).address;
-  if (host.family !== address.family || network.text !== networkOf(address, bits).address.text) return false;
+  const network = networkOf(address, bits).address;
+  if (!isInPrefix({ address, bits }, host)) return false;
   if (bits >= host.bytes.length * 8 - 1) return true;
   return host.text !== network.text && (host.family === 6 || host.text !== broadcastOf(host, bits).text);
 }

@@ -12,7 +12,7 @@ export function isUsableLinkName(name: string): boolean {
 }
 
 /** Chooses the name with the smallest number from 0 that is not taken: `tun0`, `tun1`, … */
-export function chooseLinkName(prefix: 'tun' | 'dummy', taken: ReadonlySet<string>): string {
+export function chooseLinkName(prefix: string, taken: ReadonlySet<string>): string {
   // One of the first taken.size + 1 names is free.
   for (let number = 0; ; number++) if (!taken.has(`${prefix}${number}`)) return `${prefix}${number}`;
 }
