@@ -33,8 +33,8 @@ const SIZE: OptionSpec = {
 const IPV6: OptionSpec = { flags: '--ipv6', description: 'an IPv6 network', default: false };
 const COUNT: OptionSpec = {
   flags: '--count <count>',
-  description: 'how many',
-  parse: (text) => parseWhole(text, 1, 65_535),
+  description: 'how many, at most 256; default 8',
+  parse: (text) => parseWhole(text, 1, 256),
 };
 const DEVICE = { name: '<name>', description: 'name of the device' };
 const NETWORK = { name: '<cidr>', description: 'the network, as 10.1.0.0/24' };
