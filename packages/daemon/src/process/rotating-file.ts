@@ -1,4 +1,4 @@
-import { closeSync, fchmodSync, fstatSync, ftruncateSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fchmodSync, fchownSync, fstatSync, ftruncateSync, openSync, renameSync, writeSync } from 'node:fs';
 
 /** Owner writes, group reads. */
 export const LOG_FILE_MODE = 0o640;
@@ -27,7 +27,7 @@ export class RotatingFile {
   /** Opens or makes the file. @throws the system's error. */
   constructor(options: RotatingFileOptions) {
     this.#options = options;
-    this.#fd = openForAppending(options.path);
+    this.#fd = openForAppending(options.path, undefined);
     this.#writtenBytes = fstatSync(this.#fd).size;
   }
 
@@ -47,13 +47,14 @@ export class RotatingFile {
   }
 
   /**
-   * Opens the path again, after somebody else has renamed the file. When that fails, lines go where they went before.
+   * Opens the path again, after somebody else has renamed the file. A file that is not there is made, with the group of
+   * the one before where that is allowed. When the path cannot be opened, lines go where they went before.
    * @returns False when it failed.
    */
   reopen(): boolean {
     let fd: number;
     try {
-      fd = openForAppending(this.#options.path);
+      fd = openForAppending(this.#options.path, fstatSync(this.#fd).gid);
     } catch {
       return false;
     }
@@ -89,14 +90,26 @@ export class RotatingFile {
 }
 
 // The mode only of a file that is new: on others it is the administrator's. It is not left to the umask.
-function openForAppending(path: string): number {
+function openForAppending(path: string, gid: number | undefined): number {
   try {
     const fd = openSync(path, 'ax', LOG_FILE_MODE);
+    // The group first: the mode opens the file for it.
+    if (gid !== undefined) tryGroup(fd, gid);
     fchmodSync(fd, LOG_FILE_MODE);
     return fd;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     return openSync(path, 'a', LOG_FILE_MODE);
+  }
+}
+
+const SAME_OWNER = -1;
+
+function tryGroup(fd: number, gid: number): void {
+  try {
+    fchownSync(fd, SAME_OWNER, gid);
+  } catch {
+    // Not a member of it.
   }
 }
 

@@ -1,5 +1,6 @@
 import {
   appendFileSync,
+  chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -154,6 +155,13 @@ describe('a file that is full', () => {
     ]);
     expect(readdirSync(folder)).toHaveLength(7);
     expect(statSync(`${logFile}.5`).mode & 0o777).toBe(0o640);
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('is readable for the group that could read the older one (as root only)', () => {
+    const log = open({ bytesMax: 100 });
+    chownSync(logFile, -1, 4);
+    for (let i = 0; i < 3; i++) log.write(record(`line ${i}`));
+    expect([logFile, `${logFile}.1`].map((path) => statSync(path).gid)).toEqual([4, 4]);
   });
 
   it('is one of two: the other stays', () => {

@@ -6,12 +6,17 @@ import { checkServicePath, SERVICE_PATH_BYTES_MAX } from './service-path.ts';
 const OPTIONS: ServiceOptions = {
   mode: undefined,
   team: undefined,
+  daemon: undefined,
   nodePath: '/usr/bin/node',
   command: '/usr/local/bin/heddle',
+  packageFolder: '/usr/local/lib/heddle',
   socketPath: undefined,
   configRoot: undefined,
   stateDbPath: undefined,
   logFile: undefined,
+  errFile: undefined,
+  port: undefined,
+  logGroup: undefined,
   nebulaBinary: undefined,
   teamConfigPath: undefined,
   apiBase: undefined,
@@ -44,13 +49,15 @@ describe('a description', () => {
   });
 
   it('needs a team in server mode and none in desktop mode', () => {
-    expect(identifyService({ mode: 'server', team: 'a' })).toEqual({ mode: 'server', team: 'a' });
+    expect(identifyService({ mode: 'server', team: 'a', daemon: undefined })).toEqual({ mode: 'server', team: 'a' });
     for (const options of [
       { mode: 'server', team: undefined },
       { mode: 'desktop', team: 'acme' },
       { mode: 'laptop', team: undefined },
     ]) {
-      expect(() => identifyService(options)).toThrow(expect.objectContaining({ code: 'service/bad-option' }));
+      expect(() => identifyService({ ...options, daemon: undefined })).toThrow(
+        expect.objectContaining({ code: 'service/bad-option' }),
+      );
     }
   });
 

@@ -5,6 +5,7 @@
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { TEAM_NAME_PATTERN } from '../schema/team-name.ts';
 import { checkSocketPath } from '../socket/socket-path.ts';
+import { describeInterfaces, type InterfacesDescription } from './interfaces-description.ts';
 import { checkServicePath } from './service-path.ts';
 import type { ServiceIdentity } from './unit-names.ts';
 
@@ -47,19 +48,29 @@ export interface ServerDescription extends CommonDescription {
 }
 
 /** A checked description; made only by {@link describeService}. All paths are absolute and safe to write. */
-export type ServiceDescription = DesktopDescription | ServerDescription;
+export type ServiceDescription = DesktopDescription | ServerDescription | InterfacesDescription;
 
 /** What the user gave; undefined takes the default. */
 export interface ServiceOptions {
-  /** `desktop` unless a team is given. */
+  /** `desktop` unless a team or a daemon is given. */
   readonly mode: string | undefined;
   readonly team: string | undefined;
+  /** `tun` or `subnet` for one of the REST daemons. */
+  readonly daemon: string | undefined;
   readonly nodePath: string;
   readonly command: string;
+  /** Folder of the package, which has the programs of the REST daemons in `bin`. */
+  readonly packageFolder: string;
   readonly socketPath: string | undefined;
   readonly configRoot: string | undefined;
   readonly stateDbPath: string | undefined;
   readonly logFile: string | undefined;
+  /** Of a REST daemon: warnings and errors. */
+  readonly errFile: string | undefined;
+  /** Of a REST daemon; text of a number. */
+  readonly port: string | undefined;
+  /** Group of this machine that may read the log of a REST daemon. Undefined: root's. */
+  readonly logGroup: string | undefined;
   readonly nebulaBinary: string | undefined;
   readonly teamConfigPath: string | undefined;
   readonly apiBase: string | undefined;
@@ -71,6 +82,9 @@ export interface ServiceOptions {
  */
 export function describeService(options: ServiceOptions): ServiceDescription {
   const identity = identifyService(options);
+  if (identity.mode === 'interfaces') return describeInterfaces(identity.daemon, options);
+  if (options.errFile !== undefined || options.port !== undefined)
+    throw badOption('--err-file and --port are for a REST daemon: say which with --daemon');
   const common: CommonDescription = {
     nodePath: checkServicePath('Node.js', options.nodePath),
     command: checkServicePath('heddle', options.command),
@@ -85,7 +99,14 @@ export function describeService(options: ServiceOptions): ServiceDescription {
  * Which service is meant.
  * @throws {TailnetError} `service/bad-option`.
  */
-export function identifyService({ mode, team }: Pick<ServiceOptions, 'mode' | 'team'>): ServiceIdentity {
+export function identifyService(options: Pick<ServiceOptions, 'mode' | 'team' | 'daemon'>): ServiceIdentity {
+  const { mode, team, daemon } = options;
+  if (daemon !== undefined) {
+    if (mode !== undefined || team !== undefined) throw badOption('A REST daemon has no --mode and no --team');
+    if (daemon !== 'tun' && daemon !== 'subnet')
+      throw badOption(`Daemon ${JSON.stringify(daemon)} is neither "tun" nor "subnet"`);
+    return { mode: 'interfaces', daemon };
+  }
   if (mode !== undefined && mode !== 'desktop' && mode !== 'server') {
     throw badOption(`Mode ${JSON.stringify(mode)} is neither "desktop" nor "server"`);
   }

@@ -1,64 +1,17 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { FakeServiceSystem, SERVICE_OPTIONS as OPTIONS } from '../../test/fake-service-system.ts';
 import { describeService, type ServiceOptions } from './description.ts';
 import { installService, uninstallService } from './installer.ts';
 import { runServiceCommand, type ServiceCommandOptions, type ServiceVerb } from './service-commands.ts';
 import { planService } from './service-plan.ts';
-import type { CommandResult, ServiceSystem } from './service-system.ts';
+import type { CommandResult } from './service-system.ts';
 import { isOurUnit, listUnits, type ServiceManager } from './unit-names.ts';
-
-const OPTIONS: ServiceOptions = {
-  mode: undefined,
-  team: undefined,
-  nodePath: '/usr/bin/node',
-  command: '/usr/local/bin/heddle',
-  socketPath: undefined,
-  configRoot: undefined,
-  stateDbPath: undefined,
-  logFile: undefined,
-  nebulaBinary: undefined,
-  teamConfigPath: undefined,
-  apiBase: undefined,
-};
 
 const UNIT = '/etc/systemd/system/heddle.service';
 const PLIST = '/Library/LaunchDaemons/tech.deltaops.cvpn.plist';
-const OK: CommandResult = { code: 0, stdout: '', stderr: '' };
-
-/** A machine in memory. It answers a command by the first entry of `answers` whose key the command starts with. */
-class FakeSystem implements ServiceSystem {
-  platform: NodeJS.Platform = 'linux';
-  uid: number | undefined = 0;
-  readonly files = new Map<string, string>();
-  readonly present = new Set(['/run/systemd/system', '/usr/bin/node', '/usr/local/bin/heddle', '/usr/bin/nebula']);
-  readonly answers = new Map<string, CommandResult[]>();
-  readonly unwritable = new Set<string>();
-  readonly commands: string[] = [];
-  readonly purged: string[] = [];
-  pausedMs = 0;
-
-  readonly readFile = async (path: string) => this.files.get(path);
-  readonly writeFileAtomic = async (path: string, text: string, mode: number) => {
-    if (this.unwritable.has(path)) throw Object.assign(new Error('No space'), { code: 'ENOSPC' });
-    expect(mode).toBe(0o644);
-    this.files.set(path, text);
-  };
-  readonly remove = async (path: string) => void this.files.delete(path);
-  readonly removeTree = async (path: string) => void this.purged.push(path);
-  readonly isPresent = async (path: string) => this.present.has(path);
-  readonly pause = async (durationMs: number) => {
-    this.pausedMs += durationMs;
-  };
-  readonly run = async (command: string, args: readonly string[]) => {
-    const line = [command, ...args].join(' ');
-    this.commands.push(line);
-    const [, answers] = [...this.answers].find(([start]) => line.startsWith(start)) ?? [];
-    return answers?.shift() ?? OK;
-  };
-}
-
-let system = new FakeSystem();
+let system = new FakeServiceSystem();
 beforeEach(() => {
-  system = new FakeSystem();
+  system = new FakeServiceSystem();
 });
 
 function fails(command: string, code: number, stderr: string, count = 1): void {

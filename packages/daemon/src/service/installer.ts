@@ -98,15 +98,28 @@ export async function findOurUnits(units: readonly UnitName[], system: ServiceSy
   return found;
 }
 
-async function checkMachine(manager: ServiceManager, { platform, uid, isPresent }: ServiceSystem): Promise<void> {
+/** True where the service manager runs this machine. */
+export async function isManaged(manager: ServiceManager, { platform, isPresent }: ServiceSystem): Promise<boolean> {
   // sd_booted(3): the folder is there exactly when systemd runs this machine.
-  if (manager === 'systemd' && !(platform === 'linux' && (await isPresent('/run/systemd/system')))) {
+  return manager === 'systemd'
+    ? platform === 'linux' && (await isPresent('/run/systemd/system'))
+    : platform === 'darwin';
+}
+
+/** @throws {TailnetError} `service/not-root`. */
+export function checkRoot({ uid }: ServiceSystem): void {
+  if (uid !== 0) throw new TailnetError('service/not-root', 'Services of the machine belong to root; run it with sudo');
+}
+
+async function checkMachine(manager: ServiceManager, system: ServiceSystem): Promise<void> {
+  const isRunning = await isManaged(manager, system);
+  if (manager === 'systemd' && !isRunning) {
     throw new TailnetError('service/no-systemd', 'This machine is not run by systemd; --dry-run prints the units');
   }
-  if (manager === 'launchd' && platform !== 'darwin') {
+  if (manager === 'launchd' && !isRunning) {
     throw new TailnetError('service/no-launchd', 'This machine has no launchd; --dry-run prints the jobs');
   }
-  if (uid !== 0) throw new TailnetError('service/not-root', 'Services of the machine belong to root; run it with sudo');
+  checkRoot(system);
 }
 
 async function checkPrograms(paths: readonly string[], { isPresent }: ServiceSystem): Promise<void> {
@@ -139,7 +152,11 @@ function write({ path }: ServiceFile, text: string, system: ServiceSystem): Prom
   return attempt('write', path, system.writeFileAtomic(path, text, UNIT_MODE));
 }
 
-async function attempt<T>(verb: string, path: string, operation: Promise<T>): Promise<T> {
+/**
+ * Awaits an operation on a file.
+ * @throws {TailnetError} `service/file-failed` with the system's reason.
+ */
+export async function attempt<T>(verb: string, path: string, operation: Promise<T>): Promise<T> {
   try {
     return await operation;
   } catch (error) {

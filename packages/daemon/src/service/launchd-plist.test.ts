@@ -8,12 +8,17 @@ import { isOurUnit } from './unit-names.ts';
 const OPTIONS: ServiceOptions = {
   mode: undefined,
   team: undefined,
+  daemon: undefined,
   nodePath: '/usr/local/bin/node',
   command: '/usr/local/bin/heddle',
+  packageFolder: '/usr/local/lib/heddle',
   socketPath: undefined,
   configRoot: undefined,
   stateDbPath: undefined,
   logFile: undefined,
+  errFile: undefined,
+  port: undefined,
+  logGroup: undefined,
   nebulaBinary: undefined,
   teamConfigPath: undefined,
   apiBase: undefined,
@@ -99,6 +104,31 @@ describe('the job of the supervisor', () => {
     const job = jobs({ logFile })[0]?.job;
     expect(job).toMatchObject({ ProgramArguments: expect.arrayContaining(['--log-file', logFile]) });
     expect([job?.['StandardOutPath'], job?.['StandardErrorPath']]).not.toContain(logFile);
+  });
+});
+
+describe('the job of a REST daemon', () => {
+  it.each([
+    ['tun', 3030],
+    ['subnet', 3031],
+  ])('has the name, the port and the files that existing installations know: %s', (daemon, port) => {
+    const [{ name, job }, ...others] = jobs({ daemon }) as [ReturnType<typeof jobs>[number]];
+    expect(others).toEqual([]);
+    expect(name).toBe(`com.${daemon}.daemon`);
+    expect(job).toMatchObject({
+      Label: name,
+      RunAtLoad: true,
+      KeepAlive: { SuccessfulExit: false },
+      ThrottleInterval: 10,
+      UserName: 'root',
+      GroupName: 'wheel',
+    });
+    expect(job['ProgramArguments']).toEqual([
+      '/usr/local/bin/node',
+      `/usr/local/lib/heddle/bin/${daemon}-daemon.js`,
+      ...['--port', String(port), '--state-db-path', `/var/lib/tech.deltaops.cvpn/${daemon}.db`],
+      ...['--log-file', `/var/log/${daemon}_daemon.log`, '--err-file', `/var/log/${daemon}_daemon.err`],
+    ]);
   });
 });
 

@@ -7,6 +7,7 @@ import type { ServiceDescription } from './description.ts';
 import {
   type Command,
   describeCheck,
+  describeInterfaceDaemon,
   describeSupervisor,
   describeTeam,
   revocationPath,
@@ -14,12 +15,17 @@ import {
 import type { UnitText } from './systemd-unit.ts';
 import { listUnits, UNIT_MARKER, type UnitRole } from './unit-names.ts';
 
-/** Writes the jobs of a service: the supervisor, or for a team of a server Nebula and its check. Names are labels. */
+/** Writes the jobs of a service: the supervisor, a REST daemon, or for a team of a server Nebula and its check. Names are labels. */
 export function renderLaunchdPlists(description: ServiceDescription): readonly UnitText[] {
   return listUnits(description, 'launchd').map(({ role, name }) => ({
     name,
     text: renderPlist(describeJob(role, name, description)),
   }));
+}
+
+/** What a job prints. launchd keeps it open and never rotates it; heddle's own logs are files that it opens itself. */
+export function launchdLogPath(label: string): string {
+  return `/var/log/${label}.launchd.log`;
 }
 
 type PlistValue = string | number | boolean | readonly PlistValue[] | PlistDict;
@@ -28,8 +34,7 @@ interface PlistDict {
 }
 
 function describeJob(role: UnitRole, label: string, description: ServiceDescription): PlistDict {
-  // launchd keeps these two open and never rotates them; heddle's own log is a file it opens itself.
-  const output = `/var/log/${label}.launchd.log`;
+  const output = launchdLogPath(label);
   return {
     Label: label,
     ProgramArguments: commandOf(role, description),
@@ -48,12 +53,13 @@ function describeJob(role: UnitRole, label: string, description: ServiceDescript
 function scheduleOf(role: UnitRole, description: ServiceDescription): PlistDict {
   if (role === 'check') return { RunAtLoad: true, StartInterval: 60, ExitTimeOut: 5 };
   const restart: PlistDict = { ThrottleInterval: 10, ExitTimeOut: 15 };
-  if (description.mode === 'desktop') return { RunAtLoad: true, KeepAlive: { SuccessfulExit: false }, ...restart };
+  if (description.mode !== 'server') return { RunAtLoad: true, KeepAlive: { SuccessfulExit: false }, ...restart };
   // launchd starts a job that is to be kept alive, so without RunAtLoad a revoked team stays down.
   return { KeepAlive: { PathState: { [revocationPath(description)]: false } }, ...restart };
 }
 
 function commandOf(role: UnitRole, description: ServiceDescription): Command {
+  if (description.mode === 'interfaces') return describeInterfaceDaemon(description);
   if (description.mode === 'desktop') return describeSupervisor(description);
   return role === 'check' ? describeCheck(description) : describeTeam(description);
 }

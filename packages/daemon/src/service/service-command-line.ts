@@ -1,4 +1,5 @@
 import type { DesktopDescription, ServerDescription } from './description.ts';
+import type { InterfacesDescription } from './interfaces-description.ts';
 
 /** A program and its arguments, for an exec without a shell. */
 export type Command = readonly [program: string, ...args: string[]];
@@ -30,6 +31,21 @@ export function describeCheck(description: ServerDescription): Command {
     ...['check-auth', '--team', team, '--config-root', configRoot],
     ...(apiBase === undefined ? [] : ['--api-base', apiBase]),
   ];
+}
+
+/** One of the REST daemons. */
+export function describeInterfaceDaemon(description: InterfacesDescription): Command {
+  const { nodePath, command, port, stateDbPath, logFile, errFile } = description;
+  return [
+    nodePath,
+    command,
+    ...['--port', String(port), '--state-db-path', stateDbPath, '--log-file', logFile, '--err-file', errFile],
+  ];
+}
+
+/** The same program, to remove every device that it made. It refuses while the daemon runs. */
+export function describeRemoveAll({ nodePath, command, stateDbPath }: InterfacesDescription): Command {
+  return [nodePath, command, '--remove-all', '--state-db-path', stateDbPath];
 }
 
 /** The file that the check leaves for a team that is not allowed any more; the team does not start while it is there. */

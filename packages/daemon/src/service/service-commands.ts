@@ -1,6 +1,14 @@
-import { describeService, identifyService, SERVICE_DEFAULTS, type ServiceOptions } from './description.ts';
+import {
+  describeService,
+  identifyService,
+  SERVICE_DEFAULTS,
+  type ServiceDescription,
+  type ServiceOptions,
+} from './description.ts';
 import { findOurUnits, installService, type Removal, UNIT_MODE, uninstallService } from './installer.ts';
-import type { Command } from './service-command-line.ts';
+import { describeInterfaces, type InterfacesDescription } from './interfaces-description.ts';
+import { listRemovalCommands, listRemoved, planRemoval, removeInterfaces } from './interfaces-removal.ts';
+import { type Command, describeInterfaceDaemon } from './service-command-line.ts';
 import { checkServicePath } from './service-path.ts';
 import {
   listForgetSteps,
@@ -54,9 +62,10 @@ async function install(
   { system }: ServiceCommandWorld,
 ): Promise<Report> {
   const manager = verb === 'install-systemd' ? 'systemd' : 'launchd';
-  const nebulaBinary = options.nebulaBinary ?? (await findNebula(options, system));
-  const plan = planService(describeService({ ...options, nebulaBinary }), manager);
-  if (options.isDryRun) return reportPlan(plan);
+  const found = { nebulaBinary: options.nebulaBinary ?? (await findNebula(options, system)) };
+  const description = describeService({ ...options, ...found, logGroup: await findLogGroup(manager, options, system) });
+  const plan = planService(description, manager);
+  if (options.isDryRun) return reportPlan(plan, description);
   const { written, unchanged } = await installService(plan, system);
   return {
     json: { ok: true, manager, written, unchanged },
@@ -71,6 +80,9 @@ async function install(
 async function uninstall(options: ServiceCommandOptions, { system }: ServiceCommandWorld): Promise<Report> {
   const identity = identifyService(options);
   const manager: ServiceManager = system.platform === 'darwin' ? 'launchd' : 'systemd';
+  if (identity.mode === 'interfaces') {
+    return uninstallInterfaces(manager, describeInterfaces(identity.daemon, options), { options, system });
+  }
   const purgedPaths = options.isPurge ? listPurgedPaths(identity, readPurgePaths(options)) : [];
   const removal: Removal = { manager, units: listUnits(identity, manager), purgedPaths };
   if (options.isDryRun) return reportRemoval(removal, system);
@@ -83,9 +95,42 @@ async function uninstall(options: ServiceCommandOptions, { system }: ServiceComm
   };
 }
 
+async function uninstallInterfaces(
+  manager: ServiceManager,
+  description: InterfacesDescription,
+  { options, system }: { readonly options: ServiceCommandOptions; readonly system: ServiceSystem },
+): Promise<Report> {
+  const removal = await planRemoval(description, manager, system);
+  const isClean = removal.clean !== undefined;
+  const lost = isClean ? [] : [`Program "${description.command}" is not there: devices that it made may be left\n`];
+  if (options.isDryRun) {
+    const [removed, commands] = [listRemoved(removal), listRemovalCommands(removal)];
+    return {
+      json: { ok: true, dryRun: true, manager, removed, isClean, commands },
+      text: [...removed.map((path) => `Would remove ${path}\n`), showCommands(commands), ...lost].join(''),
+    };
+  }
+  const removed = await removeInterfaces(removal, system);
+  const clean = isClean ? [`No device of the ${description.daemon} daemon is left\n`] : [];
+  return {
+    json: { ok: true, manager, removed, isClean },
+    text: [...clean, ...removed.map((path) => `Removed ${path}\n`), ...lost].join(''),
+  };
+}
+
+// Those who may read logs on Debian, Fedora and Arch; others have no such group.
+async function findLogGroup(
+  manager: ServiceManager,
+  { daemon }: ServiceCommandOptions,
+  system: ServiceSystem,
+): Promise<string | undefined> {
+  if (daemon === undefined || manager !== 'systemd') return undefined;
+  return (await system.run('getent', ['group', 'adm'])).code === 0 ? 'adm' : undefined;
+}
+
 // The supervisor looks by itself, for it can be installed before Nebula is; the service of a team cannot.
 async function findNebula(options: ServiceCommandOptions, system: ServiceSystem): Promise<string | undefined> {
-  if (identifyService(options).mode === 'desktop') return undefined;
+  if (identifyService(options).mode !== 'server') return undefined;
   for (const path of [SERVICE_DEFAULTS.nebulaBinary, '/usr/bin/nebula', '/opt/homebrew/bin/nebula']) {
     if (await system.isPresent(path)) return path;
   }
@@ -102,18 +147,21 @@ function readPurgePaths({ configRoot, stateDbPath }: ServiceCommandOptions): {
   };
 }
 
-function reportPlan(plan: ServicePlan): Report {
+function reportPlan(plan: ServicePlan, description: ServiceDescription): Report {
   const commands = commandsOf([
     ...plan.folders.map(makeFolderStep),
     ...listStartSteps(plan.manager, plan.files, false),
   ]);
   const mode = UNIT_MODE.toString(8).padStart(4, '0');
   const files = plan.files.map(({ path, text }) => ({ path, mode, text }));
+  // What a machine without a service manager can do; of the teams it is in the guide.
+  const start = description.mode === 'interfaces' ? describeInterfaceDaemon(description) : undefined;
   return {
-    json: { ok: true, dryRun: true, manager: plan.manager, files, commands },
+    json: { ok: true, dryRun: true, manager: plan.manager, files, commands, ...(start === undefined ? {} : { start }) },
     text: [
       ...files.map(({ path, text }) => `==> ${path} (mode ${mode})\n${text}\n`),
-      `==> commands\n${commands.map(formatCommand).join('')}`,
+      showCommands(commands),
+      ...(start === undefined ? [] : [`==> without a service manager\n${formatCommand(start)}`]),
     ].join(''),
   };
 }
@@ -125,15 +173,16 @@ async function reportRemoval(removal: Removal, system: ServiceSystem): Promise<R
   const removed = units.map(({ path }) => path);
   return {
     json: { ok: true, dryRun: true, manager, removed, purged: purgedPaths, commands },
-    text: [
-      ...[...removed, ...purgedPaths].map((path) => `Would remove ${path}\n`),
-      `==> commands\n${commands.map(formatCommand).join('')}`,
-    ].join(''),
+    text: [...[...removed, ...purgedPaths].map((path) => `Would remove ${path}\n`), showCommands(commands)].join(''),
   };
 }
 
 function commandsOf(steps: readonly ServiceStep[]): readonly Command[] {
   return steps.map(({ command }) => command);
+}
+
+function showCommands(commands: readonly Command[]): string {
+  return `==> commands\n${commands.map(formatCommand).join('')}`;
 }
 
 function formatCommand(command: Command): string {

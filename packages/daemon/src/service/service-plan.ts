@@ -38,7 +38,8 @@ export interface ServiceStep {
 export function planService(description: ServiceDescription, manager: ServiceManager): ServicePlan {
   const units = listUnits(description, manager);
   const texts = manager === 'systemd' ? renderSystemdUnits(description) : renderLaunchdPlists(description);
-  const { nodePath, command, nebulaBinary } = description;
+  const { nodePath, command } = description;
+  const nebulaBinary = description.mode === 'interfaces' ? undefined : description.nebulaBinary;
   return {
     manager,
     files: units.map((unit, i) => ({ ...unit, text: texts[i]?.text ?? '' })),
@@ -87,6 +88,9 @@ export function makeFolderStep({ path, mode }: MissingFolder): ServiceStep {
   return step(['mkdir', '-p', '-m', mode, '--', path]);
 }
 
+/** A service whose configuration outlives it. */
+export type TeamsIdentity = Exclude<ServiceIdentity, { mode: 'interfaces' }>;
+
 export type PurgePaths = Pick<Extract<ServiceDescription, { mode: 'desktop' }>, 'configRoot' | 'stateDbPath'>;
 
 /**
@@ -94,7 +98,7 @@ export type PurgePaths = Pick<Extract<ServiceDescription, { mode: 'desktop' }>, 
  * the state. The folder around a state database goes only when it is the default one, which is ours alone.
  * @throws {TailnetError} `service/bad-path` when that would be a folder of the system.
  */
-export function listPurgedPaths(identity: ServiceIdentity, paths: PurgePaths): readonly string[] {
+export function listPurgedPaths(identity: TeamsIdentity, paths: PurgePaths): readonly string[] {
   checkFolder(paths.configRoot);
   if (identity.mode === 'server') return [posix.join(paths.configRoot, identity.team)];
   checkFolder(posix.dirname(paths.stateDbPath));
@@ -119,7 +123,8 @@ function namesOf(units: readonly UnitName[]): readonly string[] {
   return units.map(({ name }) => name);
 }
 
-function step(command: Command): ServiceStep {
+/** A command that has to succeed. */
+export function step(command: Command): ServiceStep {
   return { command, tolerates: 'nothing', isRetried: false };
 }
 

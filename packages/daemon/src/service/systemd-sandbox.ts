@@ -52,10 +52,12 @@ export function openFolders(wanted: readonly (readonly [FolderKind, string])[]):
  * @throws {TailnetError} `service/bad-path` for a path below a folder that hardening hides.
  */
 export function checkVisible(description: ServiceDescription): void {
-  const { nodePath, command, configRoot, nebulaBinary } = description;
+  const { nodePath, command } = description;
   const program = 'install it for the whole system';
   checkSeen('Node.js', nodePath, program);
   checkSeen('heddle', command, program);
+  if (description.mode === 'interfaces') return;
+  const { configRoot, nebulaBinary } = description;
   if (nebulaBinary !== undefined) checkSeen('Nebula', nebulaBinary, program);
   checkSeen('the config root', configRoot, 'choose another');
   if (description.mode === 'server') checkSeen('the team configuration', description.teamConfigPath, 'choose another');

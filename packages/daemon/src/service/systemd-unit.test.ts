@@ -10,13 +10,18 @@ import { isOurUnit } from './unit-names.ts';
 const OPTIONS: ServiceOptions = {
   mode: undefined,
   team: undefined,
+  daemon: undefined,
   // Programs that are on every machine, for `systemd-analyze verify` looks for them.
   nodePath: '/bin/sh',
   command: '/usr/local/bin/heddle',
+  packageFolder: '/usr/local/lib/heddle',
   socketPath: undefined,
   configRoot: undefined,
   stateDbPath: undefined,
   logFile: undefined,
+  errFile: undefined,
+  port: undefined,
+  logGroup: undefined,
   nebulaBinary: '/bin/sh',
   teamConfigPath: undefined,
   apiBase: undefined,

@@ -5,8 +5,17 @@
 
 import { posix } from 'node:path';
 import type { DesktopDescription, ServerDescription, ServiceDescription } from './description.ts';
+import { interfacesUnit, openInterfaceFolders } from './interfaces-unit.ts';
 import { describeCheck, describeSupervisor, describeTeam, revocationPath } from './service-command-line.ts';
-import { escapeSpecifiers, quoteArgument, quoteListedPath, quoteProgram } from './systemd-quoting.ts';
+import {
+  afterModules,
+  execStart,
+  HARDENING,
+  RESTART_AFTER_HUP,
+  type Section,
+  TUNNEL_RIGHTS,
+} from './systemd-directives.ts';
+import { escapeSpecifiers, quoteListedPath } from './systemd-quoting.ts';
 import { checkVisible, type MissingFolder, openFolders, type Sandbox } from './systemd-sandbox.ts';
 import { listUnits, UNIT_MARKER, type UnitRole } from './unit-names.ts';
 
@@ -16,7 +25,8 @@ export interface UnitText {
 }
 
 /**
- * Writes the units of a service: `heddle.service`, or for a team of a server its service, its check and the timer.
+ * Writes the units of a service: `heddle.service`, for a team of a server its service, its check and the timer, or the
+ * service of a REST daemon.
  * @throws {TailnetError} `service/bad-path` for a path that the hardening hides or that belongs to the system.
  */
 export function renderSystemdUnits(description: ServiceDescription): readonly UnitText[] {
@@ -29,16 +39,18 @@ export function renderSystemdUnits(description: ServiceDescription): readonly Un
  * @throws {TailnetError} `service/bad-path`.
  */
 export function listMissingFolders(description: ServiceDescription): readonly MissingFolder[] {
+  if (description.mode === 'interfaces') return openInterfaceFolders(description).folders;
   return description.mode === 'desktop' ? openSupervisorFolders(description).folders : [];
 }
 
-/** A section and its lines. */
-type Section = readonly [title: string, ...lines: string[]];
-
 function renderUnit(role: UnitRole, description: ServiceDescription): string {
-  const sections = description.mode === 'desktop' ? supervisorUnit(description) : teamUnit(role, description);
-  const blocks = sections.map(([title, ...lines]) => [`[${title}]`, ...lines].join('\n'));
+  const blocks = sectionsOf(role, description).map(([title, ...lines]) => [`[${title}]`, ...lines].join('\n'));
   return `# ${UNIT_MARKER}\n\n${blocks.join('\n\n')}\n`;
+}
+
+function sectionsOf(role: UnitRole, description: ServiceDescription): readonly Section[] {
+  if (description.mode === 'interfaces') return interfacesUnit(description);
+  return description.mode === 'desktop' ? supervisorUnit(description) : teamUnit(role, description);
 }
 
 function teamUnit(role: UnitRole, description: ServerDescription): readonly Section[] {
@@ -151,45 +163,6 @@ const AFTER_NETWORK = [
   'After=network-online.target nss-lookup.target time-sync.target',
 ];
 
-// The unit itself may load no module. A systemd without these units goes on without them.
-function afterModules(...modules: readonly string[]): readonly string[] {
-  const units = modules.map((name) => `modprobe@${name}.service`).join(' ');
-  return [`Wants=${units}`, `After=${units}`];
-}
-
-// For systemd SIGHUP is a clean end, but a reload that comes before the process listens for it kills it.
-const RESTART_AFTER_HUP = ['RestartForceExitStatus=SIGHUP'];
-
-// ProtectClock makes a list of allowed devices, which would leave the TUN device out.
-const TUNNEL_RIGHTS = ['CapabilityBoundingSet=CAP_NET_ADMIN', 'DevicePolicy=closed', 'DeviceAllow=/dev/net/tun rw'];
-
-const HARDENING = [
-  'UMask=0077',
-  'NoNewPrivileges=yes',
-  'ProtectSystem=strict',
-  'ProtectHome=yes',
-  'PrivateTmp=yes',
-  'ProtectClock=yes',
-  'ProtectHostname=yes',
-  'ProtectKernelLogs=yes',
-  'ProtectKernelModules=yes',
-  'ProtectKernelTunables=yes',
-  'ProtectControlGroups=yes',
-  'ProtectProc=invisible',
-  'LockPersonality=yes',
-  'RestrictRealtime=yes',
-  'RestrictSUIDSGID=yes',
-  'RestrictNamespaces=yes',
-  'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK',
-  'SystemCallArchitectures=native',
-  'SystemCallFilter=@system-service',
-  'SystemCallFilter=~@privileged @resources @obsolete',
-  // Go asks for its limits when it starts: refused it goes on, without this line it is killed.
-  'SystemCallErrorNumber=EPERM',
-  'KeyringMode=private',
-  'LimitCORE=0',
-] as const;
-
 /** Where programs that a team runs may log. */
 const LOG_FOLDER = '/var/log/tech.deltaops.cvpn';
 
@@ -202,8 +175,4 @@ function openSupervisorFolders(description: DesktopDescription): Sandbox {
     ...(logFile === undefined ? [] : [['logs', posix.dirname(logFile)] as const]),
     ['configuration', configRoot],
   ]);
-}
-
-function execStart([program, ...args]: readonly [string, ...string[]]): string {
-  return `ExecStart=${[quoteProgram(program), ...args.map(quoteArgument)].join(' ')}`;
 }

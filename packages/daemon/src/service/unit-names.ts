@@ -2,12 +2,16 @@
 export type ServiceIdentity =
   | { readonly mode: 'desktop' }
   /** The name fits `describeService`'s pattern. */
-  | { readonly mode: 'server'; readonly team: string };
+  | { readonly mode: 'server'; readonly team: string }
+  | { readonly mode: 'interfaces'; readonly daemon: InterfaceDaemon };
+
+/** What a REST daemon makes: TUN devices, or links of local subnets. */
+export type InterfaceDaemon = 'tun' | 'subnet';
 
 export type ServiceManager = 'systemd' | 'launchd';
 
 /** What a unit or job is there for. */
-export type UnitRole = 'supervisor' | 'team' | 'check' | 'timer';
+export type UnitRole = 'supervisor' | 'team' | 'check' | 'timer' | 'interfaces';
 
 export interface UnitName {
   readonly role: UnitRole;
@@ -31,6 +35,8 @@ export function isOurUnit(text: string): boolean {
 
 function listSystemdUnits(identity: ServiceIdentity): readonly UnitName[] {
   if (identity.mode === 'desktop') return [systemdUnit('supervisor', 'heddle.service')];
+  // Existing installations know these two by names without ours.
+  if (identity.mode === 'interfaces') return [systemdUnit('interfaces', `${identity.daemon}_daemon.service`)];
   return [
     systemdUnit('team', `heddle-team@${identity.team}.service`),
     systemdUnit('check', `heddle-auth@${identity.team}.service`),
@@ -41,6 +47,7 @@ function listSystemdUnits(identity: ServiceIdentity): readonly UnitName[] {
 // launchd has no timers of their own: the check is a job with an interval.
 function listLaunchdJobs(identity: ServiceIdentity): readonly UnitName[] {
   if (identity.mode === 'desktop') return [launchdJob('supervisor', LABEL)];
+  if (identity.mode === 'interfaces') return [launchdJob('interfaces', `com.${identity.daemon}.daemon`)];
   return [launchdJob('team', `${LABEL}.team.${identity.team}`), launchdJob('check', `${LABEL}.auth.${identity.team}`)];
 }
 

@@ -1,4 +1,5 @@
 import { realpathSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { runServiceCommand, type ServiceVerb } from '../../service/service-commands.ts';
 import { createServiceSystem } from '../../service/service-system.ts';
 import type { CommandContext } from '../cli-context.ts';
@@ -6,10 +7,13 @@ import type { CommandContext } from '../cli-context.ts';
 export interface ServiceFlags {
   readonly mode?: string | undefined;
   readonly team?: string | undefined;
+  readonly daemon?: string | undefined;
   readonly socketPath?: string | undefined;
   readonly configRoot?: string | undefined;
   readonly stateDbPath?: string | undefined;
   readonly logFile?: string | undefined;
+  readonly errFile?: string | undefined;
+  readonly port?: string | undefined;
   readonly nebulaBinary?: string | undefined;
   readonly teamConfig?: string | undefined;
   readonly apiBase?: string | undefined;
@@ -24,15 +28,22 @@ export async function service(
   { world, terminal }: CommandContext,
 ): Promise<void> {
   const [nodePath, ...rest] = world.engineCommand;
+  const command = realpathSync(rest.at(-1) as string);
   const options = {
     mode: flags.mode,
     team: flags.team,
+    daemon: flags.daemon,
     nodePath: realpathSync(nodePath),
-    command: realpathSync(rest.at(-1) as string),
+    command,
+    // From `dist/bundle` and `dist/cli` alike.
+    packageFolder: join(dirname(command), '../..'),
     socketPath: flags.socketPath,
     configRoot: flags.configRoot,
     stateDbPath: flags.stateDbPath,
     logFile: flags.logFile,
+    errFile: flags.errFile,
+    port: flags.port,
+    logGroup: undefined,
     nebulaBinary: flags.nebulaBinary,
     teamConfigPath: flags.teamConfig,
     apiBase: flags.apiBase,
