@@ -18,14 +18,8 @@ export function parseAddress(text: string): Uint8Array | undefined {
   return isIPv6(text) && !text.includes('%') ? parseIpv6(text) : undefined;
 }
 
-/** A network as bytes: 4 or 16 of the address, host bits clear. */
-export interface PrefixBytes {
-  readonly address: Uint8Array;
-  readonly bits: number;
-}
-
 /** Reads `10.1.0.0/24` or `fd00:1::/64`. `undefined` for anything else, and where host bits are set. */
-export function parsePrefix(text: string): PrefixBytes | undefined {
+export function parsePrefix(text: string): { readonly address: Uint8Array; readonly bits: number } | undefined {
   const [, addressText = '', bitsText = ''] = /^([^/]*)\/(0|[1-9]\d{0,2})$/.exec(text) ?? [];
   const address = parseAddress(addressText);
   const bits = Number(bitsText);

@@ -1,10 +1,9 @@
 /** What iproute2 says about the same tables: of a recorded kernel, and of the one below in a namespace of the test. */
 
 import { execFileSync } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
-import koffi from 'koffi';
 import { describe, expect, it } from 'vitest';
+import { withNetworkNamespace } from '../../test/network-namespace.ts';
 import type { Address } from './address.ts';
 import type { Link } from './link.ts';
 import { Netlink } from './netlink.ts';
@@ -201,30 +200,4 @@ function readAlike(netlink: Netlink): [Tables, object] {
 
 function ip<Entry>(...args: readonly string[]): Entry[] {
   return JSON.parse(execFileSync('ip', ['-N', '-j', ...args], { encoding: 'utf8' })) as Entry[];
-}
-
-const CLONE_NEWNET = 0x40000000;
-
-/** Runs `test` while this thread is in an empty network namespace; says why where that is not possible. */
-function withNetworkNamespace(test: () => void): string | undefined {
-  if (process.platform !== 'linux') return 'needs Linux';
-  const system = koffi.load(null);
-  const home = openSync('/proc/thread-self/ns/net', 'r');
-  try {
-    if (system.func('int unshare(int)')(CLONE_NEWNET) !== 0)
-      return 'needs the right to make a network namespace (root)';
-    try {
-      test();
-    } finally {
-      expect(system.func('int setns(int, int)')(home, CLONE_NEWNET)).toBe(0);
-    }
-  } catch (error) {
-    // Only a failed command has it: no iproute2, or a kernel without bridge, veth or tun.
-    const { stderr } = error as { stderr?: Buffer };
-    if (stderr === undefined) throw error;
-    return `cannot set the tables up (${stderr.toString().trim()})`;
-  } finally {
-    closeSync(home);
-  }
-  return undefined;
 }

@@ -14,7 +14,14 @@ const LOCALHOST = { linkIndex: 1, family: 4, address: '127.0.0.1', prefixBits: 8
 /** A family whose addresses are not ours. */
 const PHONET = 35;
 
-type Reply = { readonly type: number; readonly flags: number; readonly body: readonly number[] } | 'EAGAIN' | 'EBADF';
+interface Message {
+  readonly type: number;
+  readonly flags: number;
+  readonly body: readonly number[];
+  /** Under the number of an earlier request. */
+  readonly isLate?: true;
+}
+type Reply = Message | 'EAGAIN' | 'EBADF' | 'ENOBUFS';
 
 /** A kernel that gives each socket the next list of replies; an empty queue repeats the last reply. */
 class FakeKernel {
@@ -23,6 +30,9 @@ class FakeKernel {
   receiveCount = 0;
   openCount = 0;
   closeCount = 0;
+  sendCount = 0;
+  /** What the next requests fail with. */
+  readonly sendFailures: string[] = [];
 
   constructor(...answers: (readonly Reply[])[]) {
     this.#answers = answers;
@@ -34,14 +44,18 @@ class FakeKernel {
     let sequence = 0;
     return {
       sendTo: (request) => {
+        this.sendCount++;
+        const code = this.sendFailures.shift();
+        if (code !== undefined) throw Object.assign(new Error(code), { code });
         sequence = new DataView(request.buffer).getUint32(8, true);
       },
       receive: (buffer) => {
         this.receiveCount++;
         const reply = (replies.length > 1 ? replies.shift() : replies[0]) ?? 'EAGAIN';
         if (typeof reply === 'string') throw Object.assign(new Error(reply), { code: reply });
-        const { body, ...header } = reply;
-        const datagram = encodeMessage({ ...header, sequence, port: 0 }, [Uint8Array.from(body)]);
+        const { body, type, flags, isLate } = reply;
+        const header = { type, flags, sequence: isLate ? sequence - 1 : sequence, port: 0 };
+        const datagram = encodeMessage(header, [Uint8Array.from(body)]);
         buffer.set(datagram.subarray(0, buffer.length));
         return { lengthBytes: datagram.length, sender: this.sender };
       },
@@ -120,6 +134,87 @@ describe('a netlink socket', () => {
 
   it.runIf(process.platform !== 'linux')('is unsupported on this system', () => {
     expect(failureOf(() => Netlink.open())).toMatchObject({ code: 'netlink/unsupported' });
+  });
+});
+
+const ACK = { type: 2, flags: 0x100, body: Array(20).fill(0) };
+const EEXIST = { type: 2, flags: 0, body: [0xef, 0xff, 0xff, 0xff] };
+const ADDRESS_TO_ADD = { linkIndex: 1, address: '10.0.0.1', prefixBits: 24, broadcast: undefined };
+
+describe('a change', () => {
+  it('is done when the kernel says so, under its own number, one after the other on the same socket', () => {
+    const kernel = new FakeKernel([{ ...EEXIST, isLate: true }, ADDRESS, ACK, ACK, ADDRESS, DONE]);
+    const netlink = Netlink.open(kernel.open);
+    netlink.addAddress(ADDRESS_TO_ADD);
+    netlink.deleteLink(9);
+    expect(netlink.addresses()).toEqual([LOCALHOST]);
+    expect(kernel).toMatchObject({ sendCount: 3, receiveCount: 6, openCount: 1, closeCount: 0 });
+  });
+
+  it('is refused with the reason, and the socket goes on', () => {
+    const kernel = new FakeKernel([EEXIST, ACK]);
+    const netlink = Netlink.open(kernel.open);
+    const failure = failureOf(() => netlink.addLink({ name: 'br0', kind: 'bridge', group: 7 }));
+    expect(failure).toBeInstanceOf(NetlinkError);
+    expect(failure).toMatchObject({ code: 'netlink/refused', errno: 'EEXIST', isRetryable: false });
+    expect((failure as Error).message).toBe('The kernel refused to add link "br0" (EEXIST)');
+    netlink.changeLink(2, { isUp: true });
+    expect(kernel).toMatchObject({ sendCount: 2, openCount: 1 });
+  });
+
+  it.each(['EAGAIN', 'ENOBUFS'] as const)('is not asked for again when the answer is lost (%s)', (code) => {
+    const kernel = new FakeKernel([code], [ACK]);
+    const netlink = Netlink.open(kernel.open);
+    const failure = failureOf(() => netlink.deleteAddress(ADDRESS_TO_ADD));
+    expect(failure).toMatchObject({ code: 'netlink/unanswered', errno: code, isRetryable: false });
+    expect(kernel).toMatchObject({ sendCount: 1, receiveCount: 1, openCount: 1, closeCount: 1 });
+    netlink.deleteAddress(ADDRESS_TO_ADD);
+    expect(kernel).toMatchObject({ sendCount: 2, openCount: 2 });
+  });
+
+  it('is asked for again, on another socket, while the kernel does not take the request', () => {
+    const kernel = new FakeKernel([], [], [], [ACK]);
+    kernel.sendFailures.push('ENOBUFS', 'ENOMEM', 'EAGAIN');
+    Netlink.open(kernel.open).deleteLink(9);
+    expect(kernel).toMatchObject({ sendCount: 4, receiveCount: 1, openCount: 4, closeCount: 3 });
+  });
+
+  it('fails as one that may succeed later when the kernel never takes it', () => {
+    const kernel = new FakeKernel();
+    kernel.sendFailures.push('ENOBUFS', 'ENOBUFS', 'ENOBUFS', 'ENOBUFS');
+    const failure = failureOf(() => Netlink.open(kernel.open).deleteLink(9));
+    expect(failure).toMatchObject({ code: 'netlink/changing', isRetryable: true });
+    expect(kernel).toMatchObject({ sendCount: 4, receiveCount: 0, closeCount: 4 });
+  });
+
+  it.each<readonly [string, Reply, string]>([
+    ['a broken socket', 'EBADF', 'netlink/failed'],
+    ['half an error', { ...EEXIST, body: [0xef, 0xff] }, 'netlink/invalid-answer'],
+    ['a datagram beyond the buffer', { ...ACK, body: Array(0x10000).fill(0) }, 'netlink/invalid-answer'],
+    ['nothing but answers to others', { ...ACK, isLate: true }, 'netlink/invalid-answer'],
+  ])('gives up, and lets go of the socket, after %s', (_, reply, code) => {
+    const kernel = new FakeKernel([reply], [ACK]);
+    const netlink = Netlink.open(kernel.open);
+    expect(failureOf(() => netlink.deleteLink(9))).toMatchObject({ code, isRetryable: false });
+    expect(kernel).toMatchObject({ sendCount: 1, closeCount: 1 });
+    netlink.deleteLink(9);
+  });
+
+  it('is not done because another process says so', () => {
+    const kernel = new FakeKernel([ACK]);
+    kernel.sender = FROM_PROCESS;
+    const failure = failureOf(() => Netlink.open(kernel.open).deleteLink(9));
+    expect(failure).toMatchObject({ code: 'netlink/invalid-answer' });
+    expect(kernel.receiveCount).toBe(64);
+  });
+
+  it('that makes no sense is not asked for', () => {
+    const kernel = new FakeKernel([ACK]);
+    const netlink = Netlink.open(kernel.open);
+    expect(() => netlink.deleteLink(0)).toThrow(RangeError);
+    netlink.close();
+    expect(() => netlink.deleteLink(9)).toThrow(TypeError);
+    expect(kernel.sendCount).toBe(0);
   });
 });
 

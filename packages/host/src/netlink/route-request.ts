@@ -7,14 +7,14 @@
  *         2  u8 length of the source prefix, u8 TOS: zeros
  *         4  u8 table; 0 where the attribute has it
  *         5  u8 protocol
- *         6  u8 scope: 0 via a gateway and for IPv6, 253 on the link, 255 any
+ *         6  u8 scope: 0 via a gateway and for IPv6, 253 on the link, 255 to delete whichever
  *         7  u8 type: 1, unicast
  *         8  u32 flags: zero
  * then attributes: RTA_DST 1, RTA_GATEWAY 5 (4 or 16 bytes in network order), RTA_TABLE 15, RTA_PRIORITY 6, RTA_OIF 4 (u32)
  * ```
  */
 
-import { type PrefixBytes, parseAddress, parsePrefix } from './ip-text.ts';
+import { parseAddress, parsePrefix } from './ip-text.ts';
 import { encodeAttribute, encodeNumberAttribute } from './message.ts';
 import { checkInteger, checkLinkIndex, encodeCreateRequest, encodeRequest } from './request.ts';
 
@@ -54,13 +54,8 @@ const U32 = { min: 0, max: 0xffffffff };
  * @throws {RangeError} when a field is no prefix or address, or outside of its bounds.
  */
 export function encodeAddRoute(sequence: number, request: RouteRequest): Uint8Array {
-  const prefix = checkPrefix(request);
-  const isOnLink = prefix.address.length === 4 && request.gateway === undefined;
-  return encodeCreateRequest(
-    RTM_NEWROUTE,
-    sequence,
-    encodeParts(request, prefix, isOnLink ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE),
-  );
+  const scope = request.gateway === undefined ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+  return encodeCreateRequest(RTM_NEWROUTE, sequence, encodeParts(request, scope));
 }
 
 /**
@@ -68,20 +63,17 @@ export function encodeAddRoute(sequence: number, request: RouteRequest): Uint8Ar
  * @throws {RangeError} when a field is no prefix or address, or outside of its bounds.
  */
 export function encodeDeleteRoute(sequence: number, request: RouteRequest): Uint8Array {
-  return encodeRequest(RTM_DELROUTE, sequence, encodeParts(request, checkPrefix(request), RT_SCOPE_NOWHERE));
+  return encodeRequest(RTM_DELROUTE, sequence, encodeParts(request, RT_SCOPE_NOWHERE));
 }
 
-function checkPrefix({ prefix }: RouteRequest): PrefixBytes {
-  const bytes = parsePrefix(prefix);
-  if (bytes === undefined) throw new RangeError(`"${prefix}" is no network of IPv4 or IPv6`);
-  return bytes;
-}
-
-function encodeParts(request: RouteRequest, { address, bits }: PrefixBytes, scope: number): Uint8Array[] {
+function encodeParts(request: RouteRequest, ipv4Scope: number): Uint8Array[] {
+  const prefix = parsePrefix(request.prefix);
+  if (prefix === undefined) throw new RangeError(`"${request.prefix}" is no network of IPv4 or IPv6`);
+  const { address, bits } = prefix;
   const table = checkInteger('table', request.table, { min: 1, max: U32.max });
   const metric = checkInteger('metric', request.metric, U32);
   const protocol = checkInteger('protocol', request.protocol, U8);
-  const family = address.length === 4 ? AF_INET : AF_INET6;
+  const [family, scope] = address.length === 4 ? [AF_INET, ipv4Scope] : [AF_INET6, RT_SCOPE_UNIVERSE];
   const smallTable = table > 0xff ? 0 : table;
   const parts: Uint8Array[] = [Uint8Array.of(family, bits, 0, 0, smallTable, protocol, scope, RTN_UNICAST, 0, 0, 0, 0)];
   if (bits > 0) parts.push(encodeAttribute(RTA_DST, address));
