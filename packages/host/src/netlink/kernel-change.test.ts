@@ -139,6 +139,8 @@ describe('an address', () => {
     expect(read).toMatchObject({ linkIndex, prefixBits: 64, scope: 'global', isTentative: false });
     netlink.deleteAddress(read!);
     expect(errnoOf(() => netlink.deleteAddress(read!))).toBe('EADDRNOTAVAIL');
+    netlink.changeLink(linkIndex, { mtu: 1279 });
+    expect(errnoOf(() => netlink.addAddress({ ...read!, broadcast: undefined }))).toBe('EINVAL');
   });
 
   inNamespace('and the routes of it go with their link', (netlink) => {

@@ -121,8 +121,8 @@ export class Netlink {
   /**
    * Gives a link an address, and the main table the route to its network while the link is up. An IPv6 address is
    * usable at once.
-   * @throws {NetlinkError} `netlink/refused`: `EEXIST`, `ENODEV`, and `EACCES` where IPv6 is switched off;
-   * `netlink/unanswered` and others @throws {RangeError} @throws {TypeError}
+   * @throws {NetlinkError} `netlink/refused`: `EEXIST`, `ENODEV`; of IPv6 `EACCES` where it is switched off, `EINVAL` while
+   * the MTU is below 1280; `netlink/unanswered` and others @throws {RangeError} @throws {TypeError}
    */
   addAddress(address: NewAddress): void {
     this.#change(`add address "${address.address}"`, (sequence) => encodeAddAddress(sequence, address));
