@@ -121,7 +121,7 @@ describe('the search for free prefixes', () => {
       ['fd00:1:2::/63'],
       ['fd00:1:2:2::/64', 'fd00:1:2:3::/64', 'fd00:1:2:4::/64'],
     ],
-    ['finds place 2^48 - 1 exactly', 'fd00::/16', 64, allButTheLast(), ['fd00:ffff:ffff:ffff::/64']],
+    ['finds place 2^46 - 1 exactly', 'fd00::/18', 64, allButTheLast(18), ['fd00:3fff:ffff:ffff::/64']],
   ] as [string, string, number, string[], string[]][])('%s', (_, pool, bits, busy, expected) => {
     expect(find(pool, bits, busy)).toEqual(expected);
   });
@@ -181,7 +181,7 @@ describe('the search for free prefixes', () => {
   });
 });
 
-describe('a pool with more than 2^48 places', () => {
+describe('a pool with more than 2^46 places', () => {
   it.each([
     ['is searched from its start', 'fd00:1:2::/48', 126, [], ['fd00:1:2::/126', 'fd00:1:2::4/126', 'fd00:1:2::8/126']],
     [
@@ -202,9 +202,10 @@ describe('a pool with more than 2^48 places', () => {
       'goes on behind a block that is full in pieces',
       'fd00:1:2::/48',
       126,
-      ['fd00:1:2::/79', 'fd00:1:2:0:2::/79'],
-      ['fd00:1:2:0:4::/126', 'fd00:1:2:0:4::4/126', 'fd00:1:2:0:4::8/126'],
+      ['fd00:1:2::/81', 'fd00:1:2:0:0:8000::/81', 'fd00:1:2:0:1::/80'],
+      ['fd00:1:2:0:2::/126', 'fd00:1:2:0:2::4/126', 'fd00:1:2:0:2::8/126'],
     ],
+    ['finds the last of 2^48 places', 'fd00::/16', 64, allButTheLast(16), ['fd00:ffff:ffff:ffff::/64']],
     ['may be nearly everything', 'fc00::/7', 128, ['fc00::/8'], ['fd00::/128', 'fd00::1/128', 'fd00::2/128']],
     ['is full inside a busy network', 'fd00:1:2::/48', 126, ['fd00::/16'], []],
     ['is full when its halves are busy', 'fd00:1:2::/48', 126, ['fd00:1:2::/49', 'fd00:1:2:8000::/49'], []],
@@ -233,10 +234,10 @@ describe('a pool with more than 2^48 places', () => {
   });
 });
 
-/** Networks that fill fd00::/16 but for its last /64: a half, a quarter, … */
-function allButTheLast(): string[] {
-  return Array.from({ length: 48 }, (_, i) => {
+/** Networks that fill fd00:: with its bits, but for the last /64: a half, a quarter, … */
+function allButTheLast(bits: number): string[] {
+  return Array.from({ length: 64 - bits }, (_, i) => {
     const ones = ((1n << BigInt(i)) - 1n) << 1n;
-    return `${toText((0xfd00n << 112n) | (ones << BigInt(111 - i)), 6)}/${17 + i}`;
+    return `${toText((0xfd00n << 112n) | (ones << BigInt(127 - bits - i)), 6)}/${bits + 1 + i}`;
   });
 }

@@ -12,8 +12,9 @@ export interface FreeSearch {
   readonly countMax: number;
 }
 
-/** The search counts in units of the wanted size, and 2^48 of them are exact in a number, doubled or not. */
-const UNIT_BITS_MAX = 48;
+const KEY_WIDTHS = 64;
+/** The search counts in units of the wanted size; 2^46 of them, times {@link KEY_WIDTHS}, are exact in a number. */
+const UNIT_BITS_MAX = 46;
 // Such addresses would come out as IPv4.
 const MAPPED_IPV4 = parsePrefix('::ffff:0:0/96') as IpPrefix;
 
@@ -21,7 +22,7 @@ const MAPPED_IPV4 = parsePrefix('::ffff:0:0/96') as IpPrefix;
  * Finds the first prefixes of a size in a pool that touch nothing busy: aligned, ascending, and the same for every order
  * of what is busy. None when the pool is smaller than the size.
  *
- * Takes O(n log n) for n busy prefixes; a pool of IPv6 with more than 2^48 places is cut into blocks, each read alone.
+ * Takes O(n log n) for n busy prefixes; a pool of IPv6 with more than 2^46 places is cut into blocks, each read alone.
  *
  * @throws {RangeError} when `bits` or `countMax` is out of range, or the pool holds IPv4-mapped addresses.
  */
@@ -45,55 +46,41 @@ function* walk(pool: IpPrefix, bits: number, busy: readonly IpPrefix[]): Generat
   for (const block of walk(pool, blockBits, covering)) yield* walkUnits(block, bits, inside);
 }
 
-interface BusyUnits {
-  /** Sorted. */
-  readonly firsts: Float64Array;
-  /** Sorted for itself: an entry need not belong to the one of `firsts` at the same place. */
-  readonly lasts: Float64Array;
-}
-
-/**
- * Behind the i-th smallest last unit there is a gap exactly when the next first unit is larger: only then have all ranges
- * that began ended too. So both lists are sorted alone, as plain numbers.
- */
 function* walkUnits(pool: IpPrefix, bits: number, busy: readonly IpPrefix[]): Generator<IpPrefix> {
-  const units = readBusyUnits(pool, bits, busy);
-  if (units === 'full') return;
-  const { firsts, lasts } = units;
-  for (let i = 0; i <= firsts.length; i++) {
-    const gapStart = i === 0 ? 0 : (lasts[i - 1] as number) + 1;
-    const gapEnd = i < firsts.length ? (firsts[i] as number) : 2 ** (bits - pool.bits);
-    for (let unit = gapStart; unit < gapEnd; unit++) yield toPrefix(pool, bits, unit);
+  const keys = readBusyUnits(pool, bits, busy);
+  if (keys === 'full') return;
+  let next = 0;
+  for (const key of keys) {
+    const first = Math.floor(key / KEY_WIDTHS);
+    for (; next < first; next++) yield toPrefix(pool, bits, next);
+    next = Math.max(next, first + 2 ** (key % KEY_WIDTHS));
   }
+  for (; next < 2 ** (bits - pool.bits); next++) yield toPrefix(pool, bits, next);
 }
 
-function readBusyUnits(pool: IpPrefix, bits: number, busy: readonly IpPrefix[]): BusyUnits | 'full' {
-  const firsts = new Float64Array(busy.length);
-  const lasts = new Float64Array(busy.length);
+/** A busy prefix is one number: its first unit, times 64, plus the logarithm of how many units it covers. Sorted. */
+function readBusyUnits(pool: IpPrefix, bits: number, busy: readonly IpPrefix[]): Uint32Array | Float64Array | 'full' {
+  const isSmall = 2 ** (bits - pool.bits) * KEY_WIDTHS <= 2 ** 32;
+  const keys = isSmall ? new Uint32Array(busy.length) : new Float64Array(busy.length);
   let count = 0;
   for (const one of busy) {
     if (!hasOverlap(one, pool)) continue;
     if (one.bits <= pool.bits) return 'full';
     const unit = readUnit(one.address.bytes, pool.bits, bits);
-    const width = one.bits >= bits ? 1 : 2 ** (bits - one.bits);
-    const first = unit - (unit % width);
-    firsts[count] = first;
-    lasts[count++] = first + width - 1;
+    const widthLog = Math.max(0, bits - one.bits);
+    keys[count++] = (unit - (unit % 2 ** widthLog)) * KEY_WIDTHS + widthLog;
   }
-  return { firsts: firsts.subarray(0, count).sort(), lasts: lasts.subarray(0, count).sort() };
+  return keys.subarray(0, count).sort();
 }
 
 /** The bits from `start` up to `end` as a number; bit 0 is the highest of the first byte. */
 function readUnit(bytes: Uint8Array, start: number, end: number): number {
-  let unit = 0;
-  for (let at = start; at < end; ) {
-    const bitInByte = at & 7;
-    const step = Math.min(8 - bitInByte, end - at);
-    const part = ((bytes[at >> 3] as number) >> (8 - bitInByte - step)) & ((1 << step) - 1);
-    unit = unit * 2 ** step + part;
-    at += step;
-  }
-  return unit;
+  if (start === end) return 0;
+  const last = (end - 1) >> 3;
+  // With the bits behind `end` in the last byte these are at most 46 + 7.
+  let value = (bytes[start >> 3] as number) & (0xff >> (start & 7));
+  for (let i = (start >> 3) + 1; i <= last; i++) value = value * 0x100 + (bytes[i] as number);
+  return Math.floor(value / (1 << (7 - ((end - 1) & 7))));
 }
 
 function toPrefix(pool: IpPrefix, bits: number, unit: number): IpPrefix {
