@@ -70,18 +70,29 @@ interface Found {
   readonly teams: readonly (readonly [string, number])[];
   readonly active?: string;
   readonly restarts?: number;
+  /** Name or network, and mark. */
+  readonly interfaces: readonly (readonly [string, number])[];
+}
+
+/** What is written without sync after commit `tail`, in one batch; the commit after it clears the journal again. */
+interface FoundTail {
   readonly tail?: number;
+  readonly journal: readonly (readonly [string, number])[];
 }
 
 /** What the writer has committed as number `n`. */
 function contentOf(n: number): Found {
-  if (n === 0) return { teams: [] };
+  if (n === 0) return { teams: [], interfaces: [] };
   const teams = [
     ['left', n],
     ['right', n],
     [`t${n % 5}`, n],
   ] as const;
-  return { teams, active: `t${n % 5}`, restarts: n };
+  const interfaces = [
+    ['10.1.0.0/24', n],
+    [`link${n % 3}`, n],
+  ] as const;
+  return { teams, active: `t${n % 5}`, restarts: n, interfaces };
 }
 
 interface Lane {
@@ -95,11 +106,12 @@ function check(lane: Lane, lines: readonly string[]): boolean {
   expect(lines.filter((line) => line.startsWith('failed'))).toEqual([]);
   const text = lines.find((line) => line.startsWith('found '));
   if (text === undefined) return false;
-  const { tail = 0, ...found } = JSON.parse(text.slice('found '.length)) as Found;
+  const { tail = 0, journal, ...found } = JSON.parse(text.slice('found '.length)) as Found & FoundTail;
   const n = found.teams[0]?.[1] ?? 0;
   expect(n - lane.acked).toBeOneOf([0, 1]);
   expect(found).toEqual(contentOf(n));
   expect(tail).toBeGreaterThanOrEqual(lane.tail);
+  expect(journal).toEqual(tail > 0 && tail === n ? [[`link${(n + 1) % 3}`, n + 1]] : []);
   for (const line of lines) {
     if (line.startsWith('ack ')) lane.acked = Number(line.slice(4));
     if (line.startsWith('tail ')) lane.tail = Number(line.slice(5));

@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseContent } from './entry-reader.ts';
+import { interfaceKey, type JournalEntry, type TunRecord } from './interface-records.ts';
 import { openLevelDatabase, type StoreDatabase } from './level-database.ts';
 import type { RuntimeRecord, TeamRecord } from './records.ts';
 import { COMMIT_PENDING_COUNT_MAX, StateStore, type StoreDeps } from './state-store.ts';
 import type { StoreChangeItem } from './store-content.ts';
+import { diffEntries, formatContent } from './store-entries.ts';
 
 let root: string;
 let path: string;
@@ -41,6 +44,15 @@ function team(name: string, updatedUnixMs = 1): TeamRecord {
 
 function runtime(name: string, pid = 1): RuntimeRecord {
   return { team: name, pid, startMark: '1-a', bootId: 'a', state: 'up', sinceUnixMs: 1, restarts: 0 };
+}
+
+function tun(name: string, mark: number): TunRecord {
+  const fields = { kind: 'tun', address: '10.0.0.1', prefixBits: 24, mtu: 1500, isPersistent: true } as const;
+  return { ...fields, name, mark, createdUnixMs: 1 };
+}
+
+function making(name: string, mark: number): JournalEntry {
+  return { intent: 'make', record: tun(name, mark) };
 }
 
 const put = (name: string, updatedUnixMs = 1): StoreChangeItem => ({
@@ -97,6 +109,10 @@ describe('a state store', () => {
       fc.tuple(name, fc.nat(9)).map(([n, p]) => ({ kind: 'put-runtime', runtime: runtime(n, p + 1) }) as const),
       name.map((n) => ({ kind: 'delete-runtime', team: n }) as const),
       fc.option(name, { nil: undefined }).map((n) => ({ kind: 'set-active-team', name: n }) as const),
+      fc.tuple(name, fc.nat(9)).map(([n, m]) => ({ kind: 'put-interface', record: tun(n, m + 1) }) as const),
+      name.map((n) => ({ kind: 'delete-interface', key: `tun/${n}` }) as const),
+      fc.tuple(name, fc.nat(9)).map(([n, m]) => ({ kind: 'put-journal', entry: making(n, m + 1) }) as const),
+      name.map((n) => ({ kind: 'delete-journal', key: `tun/${n}` }) as const),
     );
     const step = fc.oneof(
       { weight: 4, arbitrary: fc.array(item, { maxLength: 4 }) },
@@ -127,23 +143,56 @@ describe('a state store', () => {
   });
 });
 
+async function reopenAfter(change: readonly StoreChangeItem[]): Promise<StateStore> {
+  const store = await openStore();
+  await store.commit(change);
+  return reopen(store);
+}
+
+/** Gives every team a field that this version does not know. */
+async function writeStrangely(): Promise<void> {
+  const database = await openLevelDatabase(path, { isNew: false });
+  const entries = await database.readAll();
+  const parsed = parseContent(entries);
+  if (parsed.kind !== 'ok') throw new Error('unreadable');
+  const teams = new Map([...parsed.content.teams].map(([name, one]) => [name, { ...one, colour: 'blue' }]));
+  await database.write(diffEntries(entries, formatContent({ ...parsed.content, teams })), true);
+  await database.close();
+}
+
 function modeOf(file: string): number {
   return statSync(file).mode & 0o777;
 }
 
 function applyToModel(model: Map<string, unknown>, item: StoreChangeItem): void {
-  if (item.kind === 'put-team') model.set(`team ${item.team.name}`, item.team);
-  else if (item.kind === 'delete-team') model.delete(`team ${item.name}`);
-  else if (item.kind === 'put-runtime') model.set(`runtime ${item.runtime.team}`, item.runtime);
-  else if (item.kind === 'delete-runtime') model.delete(`runtime ${item.team}`);
-  else if (item.name === undefined) model.delete('active');
-  else model.set('active', item.name);
+  switch (item.kind) {
+    case 'put-team':
+      return void model.set(`team ${item.team.name}`, item.team);
+    case 'delete-team':
+      return void model.delete(`team ${item.name}`);
+    case 'put-runtime':
+      return void model.set(`runtime ${item.runtime.team}`, item.runtime);
+    case 'delete-runtime':
+      return void model.delete(`runtime ${item.team}`);
+    case 'put-interface':
+      return void model.set(interfaceKey(item.record), item.record);
+    case 'delete-interface':
+      return void model.delete(item.key);
+    case 'put-journal':
+      return void model.set(`journal ${interfaceKey(item.entry.record)}`, item.entry);
+    case 'delete-journal':
+      return void model.delete(`journal ${item.key}`);
+    case 'set-active-team':
+      return void (item.name === undefined ? model.delete('active') : model.set('active', item.name));
+  }
 }
 
 function valuesOf(store: StateStore): Map<string, unknown> {
   const values = new Map<string, unknown>();
   for (const record of store.teams()) values.set(`team ${record.name}`, record);
   for (const record of store.runtimes()) values.set(`runtime ${record.team}`, record);
+  for (const record of store.interfaces()) values.set(interfaceKey(record), record);
+  for (const entry of store.journal()) values.set(`journal ${interfaceKey(entry.record)}`, entry);
   if (store.activeTeam !== undefined) values.set('active', store.activeTeam);
   return values;
 }
@@ -231,6 +280,21 @@ describe('a commit', () => {
       expect(store.teams()).toEqual([team('a', 1), team('c', 3)]);
       await store.close();
       path = join(root, 'second');
+    }
+  });
+
+  it('that fails as the first over the texts of another version leaves a store that works', async () => {
+    for (const isWritten of [false, true]) {
+      path = join(root, `other${isWritten}`);
+      await (await reopenAfter([put('a'), put('b')])).close();
+      await writeStrangely();
+      const database = new FaultyDatabase();
+      const store = await openStore(database.deps);
+      database.fail('No space left on device', { isWritten });
+      await expect(store.commit([put('c')])).rejects.toMatchObject({ code: 'state/disk-full' });
+      await store.commit([{ kind: 'delete-team', name: 'a' }]);
+      expect(store.teams()).toEqual([team('b')]);
+      expect((await reopen(store)).teams()).toEqual([team('b')]);
     }
   });
 

@@ -19,7 +19,22 @@ const print = (line) => writeSync(1, `${line}\n`);
 const networks = Array.from({ length: 200 }, (_, i) => `10.${i}.0.0/24`);
 const TEAM_COUNT = 5;
 
-/** Says the same number in several records of all kinds, so that a torn batch shows. */
+const LINK_COUNT = 3;
+
+const linkOf = (n) => `link${n % LINK_COUNT}`;
+const tunOf = (n) => {
+  const fields = { kind: 'tun', address: '10.0.0.1', prefixBits: 24, mtu: 1500, isPersistent: true };
+  return { ...fields, name: linkOf(n), mark: n, createdUnixMs: 1 };
+};
+const subnetOf = (n) => {
+  const fields = { kind: 'subnet', address: '10.1.0.1', link: 'dummy0', linkKind: 'dummy', mtu: 1500 };
+  return { ...fields, cidr: '10.1.0.0/24', mark: n, createdUnixMs: 1 };
+};
+
+/**
+ * Says the same number in several records of all kinds, so that a torn batch shows. It ends what the journal announces:
+ * a TUN device is made.
+ */
 function changeOf(n) {
   const base = { kind: 'nebula', configPath: '/c', desired: 'up', isAutostart: true, networks, createdUnixMs: 1 };
   const runtime = { startMark: '1-a', bootId: 'a', state: 'up', sinceUnixMs: n, restarts: n };
@@ -30,6 +45,10 @@ function changeOf(n) {
     { kind: 'put-team', team: { ...base, name: `t${n % TEAM_COUNT}`, updatedUnixMs: n } },
     { kind: 'put-runtime', runtime: { ...runtime, team: 'left', pid: 1 } },
     { kind: 'set-active-team', name: `t${n % TEAM_COUNT}` },
+    { kind: 'delete-interface', key: `tun/${linkOf(n - 1)}` },
+    { kind: 'put-interface', record: tunOf(n) },
+    { kind: 'put-interface', record: subnetOf(n) },
+    { kind: 'delete-journal', key: `tun/${linkOf(n)}` },
   ];
 }
 
@@ -39,7 +58,9 @@ function describe(store) {
     teams,
     active: store.activeTeam,
     restarts: store.runtime('left')?.restarts,
+    interfaces: store.interfaces().map((record) => [record.name ?? record.cidr, record.mark]),
     tail: store.runtime('tail')?.restarts,
+    journal: store.journal().map(({ record }) => [record.name, record.mark]),
   };
 }
 
@@ -48,7 +69,10 @@ async function write(store) {
     await store.commit(changeOf(n));
     print(`ack ${n}`);
     const runtime = { team: 'tail', pid: 1, startMark: '', bootId: '', state: 'up', sinceUnixMs: 1, restarts: n };
-    await store.commit([{ kind: 'put-runtime', runtime }]);
+    await store.commit([
+      { kind: 'put-runtime', runtime },
+      { kind: 'put-journal', entry: { intent: 'make', record: tunOf(n + 1) } },
+    ]);
     print(`tail ${n}`);
   }
 }
@@ -66,7 +90,7 @@ async function restore(store) {
 function dumpOf(dump, n) {
   const teams = changeOf(n).flatMap((item) => (item.kind === 'put-team' ? [item.team] : []));
   const runtimes = changeOf(n).flatMap((item) => (item.kind === 'put-runtime' ? [item.runtime] : []));
-  return { ...dump, activeTeam: `t${n % TEAM_COUNT}`, teams, runtimes };
+  return { ...dump, activeTeam: `t${n % TEAM_COUNT}`, teams, runtimes, interfaces: [tunOf(n), subnetOf(n)] };
 }
 
 print('opening');
