@@ -147,7 +147,6 @@ const BY_REST_CODE: Readonly<Record<string, Advice>> = {
   'usage/bad-command': [EXIT.usage, 'see heddle help tun, heddle help subnet'],
   'usage/two-networks': [EXIT.usage, 'give the network alone, or the options alone'],
   'rest/not-running': [EXIT.notRunning, 'start it: tun-daemon, subnet-daemon, or the teams daemon with --rest'],
-  'rest/bad-token-file': [EXIT.usage, 'write the token alone into a file that only you can read, mode 600'],
   'rest/timeout': [EXIT.timeout, 'see whether it was done: heddle tun list, heddle subnet list'],
   'rest/bad-answer': [EXIT.failed, 'see what listens there, or choose another port with --port'],
 };
@@ -182,6 +181,9 @@ const BY_TEAM_CODE: Readonly<Record<string, Advice>> = {
   'nebula/device-conflict': [EXIT.conflict, 'remove that device, or rename the team'],
   'nebula/port-in-use': [EXIT.conflict, 'end that program, or change listen.port'],
   'nebula/stats-port-in-use': [EXIT.conflict, 'change stats.listen'],
+  'rest/port-in-use': [EXIT.conflict, 'end that program, or choose another port'],
+  'rest/listen-failed': [EXIT.failed, 'choose another port'],
+  'rest/bad-token-file': [EXIT.usage, 'write a token of 16 characters or more into a file of mode 600'],
   'service/not-root': [EXIT.forbidden, 'run it with sudo'],
   'service/bad-path': [EXIT.usage, 'choose a path that only root can change, without special characters'],
   'service/bad-option': [EXIT.usage, 'see heddle help install-systemd'],
