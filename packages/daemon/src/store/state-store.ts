@@ -80,7 +80,8 @@ export class StateStore {
   /**
    * Opens the database at the path, a folder that is made when it is missing or empty.
    * @throws {TailnetError} `state/locked` (names the owner's pid), `state/foreign`, `state/newer-version`, `state/corrupt` (names
-   * the key), `state/disk-full`, `state/unwritable`. What is foreign or newer has not been touched then.
+   * the key), `state/disk-full`, `state/unwritable`. What is foreign has not been touched then, and what is newer
+   * holds the records that it held.
    */
   static async open(path: string, deps: StoreDeps): Promise<StateStore> {
     const absolute = resolve(path);
