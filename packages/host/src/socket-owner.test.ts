@@ -137,6 +137,21 @@ describe.skipIf(!isLinuxRoot)('the owner of a client (needs Linux, and root for 
     expect(await readTcpOwner(connection, [])).toBeUndefined();
   });
 
+  it('is not asked of the next table when one knew our end of another connection', async () => {
+    const { connection } = await accept('127.0.0.1', {});
+    let isListed = true;
+    const first = () => (isListed ? openDiagTable() : tableOf([]));
+    expect(await readTcpOwner(connection, [first])).toEqual({ uid: NOBODY });
+    isListed = false;
+    let isRead = false;
+    const second = () => {
+      isRead = true;
+      return openProcTable();
+    };
+    expect(await readTcpOwner(connection, [first, second])).toBeUndefined();
+    expect(isRead).toBe(false);
+  });
+
   it('is what the tables of the kernel and iproute2 agree on', async ({ skip }) => {
     if (spawnSync('ss', ['-V']).status !== 0) skip('needs ss of iproute2');
     const { own, connection } = await accept('::1', {});
@@ -271,12 +286,17 @@ describe('the decision by a table', () => {
 describe('the owner of anything but a client on this machine', () => {
   it('is nobody', async () => {
     const own = { address: '127.0.0.1', port: 3030 };
-    const never = () => expect.fail('a table is asked');
+    let askedCount = 0;
+    const counting = () => {
+      askedCount += 1;
+      return tableOf([]);
+    };
     for (const address of ['10.0.0.1', '192.0.2.1', '::ffff:10.0.0.1', 'fe80::1%lo', '::1', '', '0.0.0.0']) {
       const remote = { address, port: 50412 };
-      expect(await readTcpOwner({ local: own, remote, inode: undefined }, [never])).toBeUndefined();
-      expect(await readTcpOwner({ local: remote, remote: own, inode: undefined }, [never])).toBeUndefined();
+      expect(await readTcpOwner({ local: own, remote, inode: undefined }, [counting])).toBeUndefined();
+      expect(await readTcpOwner({ local: remote, remote: own, inode: undefined }, [counting])).toBeUndefined();
     }
+    expect(askedCount).toBe(0);
     expect(await readSocketOwner(new Socket())).toBeUndefined();
   });
 });

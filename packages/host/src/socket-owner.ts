@@ -50,7 +50,8 @@ export async function readSocketOwner(socket: Socket): Promise<TcpOwner | undefi
  * Finds the owner of the client of a connection. Undefined where it cannot be known for certain, and then the caller
  * refuses: an address that is not loopback, a client that has closed, another system than Linux and macOS. Linux is asked
  * synchronously within the call (some 50 µs; the first loads koffi, 6–20 ms), macOS by running lsof. Never rejects.
- * `linuxTables` are asked in turn until one has our end.
+ * `linuxTables` are asked in turn until one has our end, or had one before: resetting connections does not make the
+ * slow one be read.
  */
 export async function readTcpOwner(
   connection: TcpConnection,
@@ -95,6 +96,8 @@ function isHeldIn({ state, inode }: TcpEnd, states: ReadonlySet<number>): boolea
 }
 
 const LINUX_TABLES = [openDiagTable, openProcTable] as const;
+/** Those that have listed an end of ours. */
+const provenTables = new WeakSet<() => TcpTable>();
 
 function readLinuxOwner(
   own: TcpTuple,
@@ -106,7 +109,11 @@ function readLinuxOwner(
       const table = open();
       try {
         const owner = decideTcpOwner(table, own, inode);
-        if (owner !== 'unlisted') return owner;
+        if (owner !== 'unlisted') {
+          provenTables.add(open);
+          return owner;
+        }
+        if (provenTables.has(open)) return undefined;
       } finally {
         table.close();
       }

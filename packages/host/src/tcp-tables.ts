@@ -44,7 +44,10 @@ export function openDiagTable(openSocket: () => DiagSocket = openDiagSocket): Tc
   };
 }
 
-/** Opens the text below `folder`, which is read anew for each socket: milliseconds where there are thousands. */
+/**
+ * Opens the text below `folder`, which is read anew for each socket. That takes some 10 ms on a machine with much memory,
+ * however few sockets there are.
+ */
 export function openProcTable(folder = '/proc/thread-self/net'): TcpTable {
   return {
     find: (tuple) => {
