@@ -1,3 +1,4 @@
+import { basename, dirname } from 'node:path/posix';
 import type { ServiceOptions } from '../src/service/description.ts';
 import type { CommandResult, ServiceSystem } from '../src/service/service-system.ts';
 
@@ -44,8 +45,11 @@ export class FakeServiceSystem implements ServiceSystem {
   readonly remove = async (path: string) => void this.files.delete(path);
   readonly removeTree = async (path: string) => {
     this.files.delete(path);
+    this.present.delete(path);
     this.purged.push(path);
   };
+  readonly listFolder = async (path: string) =>
+    [...this.present, ...this.files.keys()].filter((file) => dirname(file) === path).map((file) => basename(file));
   readonly isPresent = async (path: string) => this.present.has(path);
   readonly pause = async (durationMs: number) => {
     this.pausedMs += durationMs;

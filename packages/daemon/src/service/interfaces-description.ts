@@ -16,6 +16,8 @@ export interface InterfacesDescription {
   readonly program: string;
   readonly port: number;
   readonly stateDbPath: string;
+  /** Undefined: the daemon's own default. */
+  readonly configRoot: string | undefined;
   readonly logFile: string;
   readonly errFile: string;
   /** Group that keeps the log when it is rotated; undefined: root's. */
@@ -31,6 +33,7 @@ const PORTS: Readonly<Record<InterfaceDaemon, number>> = { tun: 3030, subnet: 30
  */
 export function describeInterfaces(daemon: InterfaceDaemon, options: ServiceOptions): InterfacesDescription {
   refuseOptionsOfTeams(options);
+  const { configRoot } = options;
   const command = checkServicePath(
     `the ${daemon} daemon`,
     posix.join(options.packageFolder, 'bin', `${daemon}-daemon.js`),
@@ -44,15 +47,16 @@ export function describeInterfaces(daemon: InterfaceDaemon, options: ServiceOpti
     program: findProgram(daemon, command),
     port: options.port === undefined ? PORTS[daemon] : parsePort(options.port),
     stateDbPath: checkServicePath('the state database', stateDbPath),
+    configRoot: configRoot === undefined ? undefined : checkServicePath('the config root', configRoot),
     logFile: checkServicePath('the log file', options.logFile ?? `/var/log/${daemon}_daemon.log`),
     errFile: checkServicePath('the error file', options.errFile ?? `/var/log/${daemon}_daemon.err`),
     logGroup: options.logGroup,
   };
 }
 
-function refuseOptionsOfTeams({ configRoot, nebulaBinary, teamConfigPath, apiBase }: ServiceOptions): void {
-  const given = { '--config-root': configRoot, '--nebula-binary': nebulaBinary, '--team-config': teamConfigPath };
-  const [name] = Object.entries({ ...given, '--api-base': apiBase }).find(([, value]) => value !== undefined) ?? [];
+function refuseOptionsOfTeams({ nebulaBinary, teamConfigPath, apiBase }: ServiceOptions): void {
+  const given = { '--nebula-binary': nebulaBinary, '--team-config': teamConfigPath, '--api-base': apiBase };
+  const [name] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
   if (name !== undefined) throw badOption(`A REST daemon runs no teams: leave ${name} out`);
 }
 

@@ -7,6 +7,8 @@ const UNIT = '/etc/systemd/system/tun_daemon.service';
 const PROGRAM = '/usr/local/bin/tun-daemon';
 const SCRIPT = '/usr/local/lib/heddle/bin/tun-daemon.js';
 const DB = '/var/lib/tech.deltaops.cvpn/tun.db';
+const FOLDER = '/var/lib/tech.deltaops.cvpn';
+const LOGS = ['/var/log/tun_daemon.log', '/var/log/tun_daemon.log.5', '/var/log/tun_daemon.err'];
 const REMOVE_ALL = `/usr/bin/node ${SCRIPT} --remove-all --state-db-path ${DB}`;
 
 let system = new FakeServiceSystem();
@@ -26,9 +28,7 @@ async function run(verb: ServiceVerb, options: Partial<ServiceCommandOptions> = 
 async function install(verb: ServiceVerb = 'install-systemd'): Promise<void> {
   await run(verb);
   system.files.set(PROGRAM, `#!/bin/sh\n# ${UNIT_MARKER}\nexec /usr/bin/node ${SCRIPT} "$@"\n`);
-  for (const path of ['/var/log/tun_daemon.log', '/var/log/tun_daemon.err', '/var/log/tun_daemon.log.5', DB]) {
-    system.present.add(path);
-  }
+  for (const path of [...LOGS, FOLDER, DB, `${DB}.lock.2`, `${FOLDER}/addresses.lock`]) system.present.add(path);
   system.commands.length = 0;
 }
 
@@ -63,6 +63,14 @@ describe('an installation of a REST daemon', () => {
     await expect(run('install-systemd')).rejects.toMatchObject({ code: 'service/no-systemd' });
   });
 
+  it('has the daemon read the configuration that is given', async () => {
+    await run('install-systemd', { configRoot: '/srv/my teams' });
+    expect(system.files.get(UNIT)).toContain(' --config-root "/srv/my teams"\n');
+    await expect(run('install-systemd', { configRoot: '/home/me' })).rejects.toMatchObject({
+      code: 'service/bad-path',
+    });
+  });
+
   it('does not overwrite the unit of another program of that name', async () => {
     system.files.set(UNIT, '[Service]\nExecStart=/usr/local/bin/tun-daemon\n');
     await expect(run('install-systemd')).rejects.toMatchObject({ code: 'service/foreign-unit' });
@@ -75,9 +83,7 @@ describe('a removal of a REST daemon', () => {
     expect(await run('uninstall')).toBe(
       [
         'No device of the tun daemon is left',
-        ...[UNIT, PROGRAM, '/var/log/tun_daemon.log', '/var/log/tun_daemon.log.5', '/var/log/tun_daemon.err', DB].map(
-          (path) => `Removed ${path}`,
-        ),
+        ...[UNIT, PROGRAM, ...LOGS, DB, `${DB}.lock.2`, FOLDER].map((path) => `Removed ${path}`),
         '',
       ].join('\n'),
     );
@@ -86,7 +92,6 @@ describe('a removal of a REST daemon', () => {
       REMOVE_ALL,
       'systemctl daemon-reload',
       'systemctl reset-failed tun_daemon.service',
-      'rmdir -- /var/lib/tech.deltaops.cvpn',
     ]);
     expect(system.files.size).toBe(0);
   });
@@ -101,7 +106,7 @@ describe('a removal of a REST daemon', () => {
 
   it('of what is not there removes the devices all the same, and may be repeated', async () => {
     expect(await run('uninstall')).toBe('No device of the tun daemon is left\n');
-    expect(system.commands).toEqual([REMOVE_ALL, 'rmdir -- /var/lib/tech.deltaops.cvpn']);
+    expect(system.commands).toEqual([REMOVE_ALL]);
   });
 
   it('says that devices may be left when the program is gone', async () => {
@@ -112,6 +117,36 @@ describe('a removal of a REST daemon', () => {
     );
     expect(system.commands).not.toContain(REMOVE_ALL);
     expect(system.files.size).toBe(0);
+  });
+
+  it('leaves the state of the other daemons, and the lock that they share', async () => {
+    await install();
+    const others = ['state.db', 'subnet.db', 'subnet.db.lock.3', 'tun.db-of-mine'].map((name) => `${FOLDER}/${name}`);
+    for (const path of others) system.present.add(path);
+    await run('uninstall');
+    const left = [...system.present].filter((path) => path.startsWith(FOLDER));
+    expect(left.sort()).toEqual([FOLDER, `${FOLDER}/addresses.lock`, ...others].sort());
+  });
+
+  it('leaves a folder that is not heddle’s alone, but nothing in it', async () => {
+    for (const name of ['', '/tun.db', '/addresses.lock']) system.present.add(`/srv/state${name}`);
+    expect(await run('uninstall', { stateDbPath: '/srv/state/tun.db' })).toContain(
+      'Removed /srv/state/addresses.lock\n',
+    );
+    expect([...system.present].filter((path) => path.startsWith('/srv'))).toEqual(['/srv/state']);
+  });
+
+  it('removes what the removal of the devices made', async () => {
+    await install();
+    system.present.delete(DB);
+    const [run_, lock] = [system.run, `${DB}.lock.7`];
+    Object.assign(system, {
+      run: (command: string, args: readonly string[]) => {
+        if (command === '/usr/bin/node') system.present.add(lock);
+        return run_(command, args);
+      },
+    });
+    expect(await run('uninstall')).toContain(`Removed ${lock}\n`);
   });
 
   it('leaves the program of somebody else, npm’s for example', async () => {
@@ -125,7 +160,7 @@ describe('a removal of a REST daemon', () => {
     await install();
     system.present.delete('/run/systemd/system');
     expect(await run('uninstall')).toContain(`Removed ${DB}\n`);
-    expect(system.commands).toEqual([REMOVE_ALL, 'rmdir -- /var/lib/tech.deltaops.cvpn']);
+    expect(system.commands).toEqual([REMOVE_ALL]);
   });
 
   it('shows everything in a dry run, and does none of it', async () => {
@@ -134,15 +169,12 @@ describe('a removal of a REST daemon', () => {
     const before = system.files.size;
     expect(await run('uninstall', { isDryRun: true })).toBe(
       [
-        ...[UNIT, PROGRAM, '/var/log/tun_daemon.log', '/var/log/tun_daemon.log.5', '/var/log/tun_daemon.err', DB].map(
-          (path) => `Would remove ${path}`,
-        ),
+        ...[UNIT, PROGRAM, ...LOGS, DB, `${DB}.lock.2`].map((path) => `Would remove ${path}`),
         '==> commands',
         'systemctl disable --now tun_daemon.service',
         REMOVE_ALL,
         'systemctl daemon-reload',
         'systemctl reset-failed tun_daemon.service',
-        'rmdir -- /var/lib/tech.deltaops.cvpn',
         '',
       ].join('\n'),
     );
@@ -173,7 +205,7 @@ describe('the options of a REST daemon', () => {
     [{ daemon: '../x' }],
     [{ mode: 'server' }],
     [{ team: 'acme' }],
-    [{ configRoot: '/srv/x' }],
+    [{ nebulaBinary: '/usr/bin/nebula' }],
     [{ apiBase: 'https://x.example' }],
     [{ port: '0' }],
     [{ port: '65536' }],

@@ -15,17 +15,18 @@ import { runSteps } from './step-runner.ts';
 import { checkFolder } from './systemd-sandbox.ts';
 import { isOurUnit, listUnits, type ServiceManager, type UnitName } from './unit-names.ts';
 
+/** What there is to remove, and how. */
 export interface InterfacesRemoval {
+  readonly description: InterfacesDescription;
+  readonly manager: ServiceManager;
   readonly units: readonly UnitName[];
-  /** In this order; the files of the units go after those that stop, those of the daemon after `clean`. */
   readonly stop: readonly ServiceStep[];
   /** Removes the devices. Undefined: the program is not there, and whatever it made stays. */
   readonly clean: ServiceStep | undefined;
+  /** After the files of the units. */
   readonly forget: readonly ServiceStep[];
   /** Program, logs and state, as far as they are there; folders go with what is in them. */
   readonly paths: readonly string[];
-  /** At the very end. */
-  readonly last: readonly ServiceStep[];
 }
 
 /**
@@ -44,12 +45,13 @@ export async function planRemoval(
   const isRunning = await isManaged(manager, system);
   const hasProgram = (await system.isPresent(description.command)) && (await system.isPresent(description.nodePath));
   return {
+    description,
+    manager,
     units,
     stop: isRunning ? listStopSteps(manager, units) : [],
     clean: hasProgram ? step(describeRemoveAll(description)) : undefined,
     forget: isRunning ? listForgetSteps(manager, units) : [],
     paths: await findPaths(description, manager, system),
-    last: posix.dirname(description.stateDbPath) === STATE_FOLDER ? [REMOVE_STATE_FOLDER] : [],
   };
 }
 
@@ -58,34 +60,27 @@ export async function planRemoval(
  * @throws {TailnetError} `service/not-root` before anything is touched, `service/command-failed`, `service/file-failed`.
  */
 export async function removeInterfaces(removal: InterfacesRemoval, system: ServiceSystem): Promise<readonly string[]> {
+  const { description, manager, units } = removal;
   checkRoot(system);
   await runSteps(removal.stop, system);
   if (removal.clean !== undefined) await runSteps([removal.clean], system);
-  for (const { path } of removal.units) await attempt('remove', path, system.remove(path));
+  // Looked for again: the removal of the devices has opened the state, and may have made it.
+  const paths = await findPaths(description, manager, system);
+  for (const { path } of units) await attempt('remove', path, system.remove(path));
   await runSteps(removal.forget, system);
-  for (const path of removal.paths) await attempt('remove', path, system.removeTree(path));
-  await runSteps(removal.last, system);
-  return listRemoved(removal);
+  for (const path of paths) await attempt('remove', path, system.removeTree(path));
+  return [...listRemoved({ units, paths }), ...(await removeFolder(description, system))];
 }
 
 /** The commands of a removal, in their order. */
-export function listRemovalCommands({ stop, clean, forget, last }: InterfacesRemoval): readonly Command[] {
-  return [...stop, ...(clean === undefined ? [] : [clean]), ...forget, ...last].map(({ command }) => command);
+export function listRemovalCommands({ stop, clean, forget }: InterfacesRemoval): readonly Command[] {
+  return [...stop, ...(clean === undefined ? [] : [clean]), ...forget].map(({ command }) => command);
 }
 
 /** The paths of a removal, in their order. */
-export function listRemoved({ units, paths }: InterfacesRemoval): readonly string[] {
+export function listRemoved({ units, paths }: Pick<InterfacesRemoval, 'units' | 'paths'>): readonly string[] {
   return [...units.map(({ path }) => path), ...paths];
 }
-
-const STATE_FOLDER = posix.dirname(SERVICE_DEFAULTS.stateDbPath);
-
-/** Fails, and that is right, while the other daemons have something there. */
-const REMOVE_STATE_FOLDER: ServiceStep = {
-  command: ['rmdir', '--', STATE_FOLDER],
-  tolerates: 'anything',
-  isRetried: false,
-};
 
 /** As many as the daemon keeps of each log. */
 const OLDER_LOGS = ['.1', '.2', '.3', '.4', '.5'];
@@ -101,7 +96,32 @@ async function findPaths(
   const found: string[] = [];
   // A link of npm's, or a program of another origin, is not ours to remove.
   if (isOurUnit((await attempt('read', program, system.readFile(program))) ?? '')) found.push(program);
-  for (const path of [...new Set([...logs, ...printed, stateDbPath])])
-    if (await system.isPresent(path)) found.push(path);
-  return found;
+  for (const path of [...new Set([...logs, ...printed])]) if (await system.isPresent(path)) found.push(path);
+  return [...found, ...(await findState(stateDbPath, system))];
 }
+
+/** What the state database and its lock leave beside it. */
+const STATE_SUFFIX = /^(|\.lock\.[1-9][0-9]*(\.released)?|\.new|\.restored|\.before-restore)$/;
+
+// Listed, for the lock is a link that leads nowhere.
+async function findState(stateDbPath: string, system: ServiceSystem): Promise<readonly string[]> {
+  const [folder, own] = [posix.dirname(stateDbPath), posix.basename(stateDbPath)];
+  const names = await attempt('list', folder, system.listFolder(folder));
+  return names
+    .filter((name) => name.startsWith(own) && STATE_SUFFIX.test(name.slice(own.length)))
+    .map((name) => posix.join(folder, name));
+}
+
+// The daemons share a lock in the folder of their states. It goes with the last of them: who still waited for it would
+// wait for another file. The folder goes when it is the default one, which is heddle's alone.
+async function removeFolder({ stateDbPath }: InterfacesDescription, system: ServiceSystem): Promise<readonly string[]> {
+  const folder = posix.dirname(stateDbPath);
+  const names = await attempt('list', folder, system.listFolder(folder));
+  if (names.some((name) => name !== SHARED_LOCK)) return [];
+  const isOurs = folder === posix.dirname(SERVICE_DEFAULTS.stateDbPath) && (await system.isPresent(folder));
+  const paths = isOurs ? [folder] : names.map((name) => posix.join(folder, name));
+  for (const path of paths) await attempt('remove', path, system.removeTree(path));
+  return paths;
+}
+
+const SHARED_LOCK = 'addresses.lock';

@@ -35,11 +35,12 @@ export function describeCheck(description: ServerDescription): Command {
 
 /** One of the REST daemons. */
 export function describeInterfaceDaemon(description: InterfacesDescription): Command {
-  const { nodePath, command, port, stateDbPath, logFile, errFile } = description;
+  const { nodePath, command, port, stateDbPath, logFile, errFile, configRoot } = description;
   return [
     nodePath,
     command,
     ...['--port', String(port), '--state-db-path', stateDbPath, '--log-file', logFile, '--err-file', errFile],
+    ...(configRoot === undefined ? [] : ['--config-root', configRoot]),
   ];
 }
 

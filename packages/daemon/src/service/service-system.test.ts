@@ -68,6 +68,16 @@ describe.skipIf(process.platform === 'win32')('a file of a service', () => {
     expect(await system.readFile(folder)).toBe('');
   });
 
+  it('is found in its folder, even when it is a link to nothing', async () => {
+    writeFileSync(join(folder, 'b'), '');
+    symlinkSync('released', join(folder, 'a'));
+    expect(await system.listFolder(folder)).toEqual(['a', 'b']);
+    expect(await system.listFolder(join(folder, 'missing'))).toEqual([]);
+    await expect(system.listFolder(join(folder, 'b'))).rejects.toMatchObject({ code: 'ENOTDIR' });
+    await system.removeTree(join(folder, 'a'));
+    expect(readdirSync(folder)).toEqual(['b']);
+  });
+
   it('is removed, and may be missing', async () => {
     mkdirSync(join(folder, 'a/b'), { recursive: true });
     writeFileSync(join(folder, 'x'), '');

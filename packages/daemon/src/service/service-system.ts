@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
-import { access, open, rename, rm, unlink } from 'node:fs/promises';
+import { access, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -27,6 +27,8 @@ export interface ServiceSystem {
   /** Removes a file or a folder with all that is in it; fine when there is none. */
   removeTree(path: string): Promise<void>;
   isPresent(path: string): Promise<boolean>;
+  /** Names, sorted; none when there is no such folder. */
+  listFolder(path: string): Promise<readonly string[]>;
   /** Runs a program without a shell. Never rejects. */
   run(command: string, args: readonly string[]): Promise<CommandResult>;
   pause(durationMs: number): Promise<void>;
@@ -52,6 +54,7 @@ export function createServiceSystem(): ServiceSystem {
         () => true,
         () => false,
       ),
+    listFolder,
     run,
     pause: (durationMs) => delay(durationMs),
   };
@@ -92,6 +95,15 @@ async function writeFileAtomic(path: string, text: string, mode: number): Promis
     await syncFolder(dirname(path));
   } catch (error) {
     await ignoreMissing(unlink(temporary));
+    throw error;
+  }
+}
+
+async function listFolder(path: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(path)).sort();
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
     throw error;
   }
 }

@@ -56,10 +56,10 @@ export function checkVisible(description: ServiceDescription): void {
   const program = 'install it for the whole system';
   checkSeen('Node.js', nodePath, program);
   checkSeen('heddle', command, program);
+  if (description.configRoot !== undefined) checkSeen('the config root', description.configRoot, 'choose another');
   if (description.mode === 'interfaces') return;
-  const { configRoot, nebulaBinary } = description;
+  const { nebulaBinary } = description;
   if (nebulaBinary !== undefined) checkSeen('Nebula', nebulaBinary, program);
-  checkSeen('the config root', configRoot, 'choose another');
   if (description.mode === 'server') checkSeen('the team configuration', description.teamConfigPath, 'choose another');
 }
 
