@@ -62,7 +62,7 @@ const DAEMON_FOLDERS: Record<string, readonly string[]> = {
   team: ['plan'],
   allocation: ['plan'],
   rest: ['schema', 'interfaces', 'process'],
-  interfaces: ['schema', 'plan', 'allocation', 'store'],
+  interfaces: ['schema', 'plan', 'allocation', 'store', 'config'],
   'interface-daemon': [
     'schema',
     'plan',
@@ -79,7 +79,19 @@ const DAEMON_FOLDERS: Record<string, readonly string[]> = {
   config: ['schema', 'socket', 'team'],
   engine: ['schema', 'socket', 'process'],
   drivers: ['schema', 'socket', 'config', 'nebula', 'plan', 'team'],
-  supervisor: ['schema', 'socket', 'process', 'store', 'config', 'plan', 'team', 'drivers', 'registration'],
+  supervisor: [
+    'schema',
+    'socket',
+    'process',
+    'store',
+    'config',
+    'plan',
+    'team',
+    'drivers',
+    'registration',
+    'interfaces',
+    'interface-daemon',
+  ],
 };
 
 function sources(folder: string): string[] {

@@ -67,6 +67,16 @@ export class DatagramSocket {
   }
 
   /**
+   * As {@link sendTo}, on a thread of the pool: for a receiver that works before the call returns, as the kernel does.
+   * The socket stays open, and `bytes` and `address` unchanged, until the promise settles.
+   * @throws {NodeJS.ErrnoException} `EIO`, whatever the reason was: errno belongs to the other thread.
+   */
+  async sendToOnThread(bytes: Uint8Array, address: Uint8Array): Promise<void> {
+    const result = await this.#calls.sendtoOnThread(this.#fd, bytes, address);
+    if (result < 0) throw createFailure('sendto', EIO);
+  }
+
+  /**
    * Takes the next datagram into `buffer`, without waiting.
    * @throws {NodeJS.ErrnoException} `EAGAIN` when there is none.
    */
@@ -101,6 +111,7 @@ interface SystemCalls {
   bind(fd: number, address: Uint8Array, length: number): number;
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
   sendto(fd: number, data: Uint8Array, size: number, flags: number, address: Uint8Array, length: number): number;
+  sendtoOnThread(fd: number, data: Uint8Array, address: Uint8Array): Promise<number>;
   recvfrom(fd: number, data: Uint8Array, size: number, flags: number, from: Uint8Array, length: Uint32Array): number;
   close(fd: number): number;
   errno(): number;
@@ -118,11 +129,18 @@ function loadSystemCalls(): SystemCalls {
   }
   const system = koffi.load(null);
   const longBytes = koffi.sizeof('long');
+  const sendto = system.func('intptr_t sendto(int, void *, size_t, int, void *, uint32_t)');
   return {
     socket: system.func('int socket(int, int, int)'),
     bind: system.func('int bind(int, void *, uint32_t)'),
     setsockopt: system.func('int setsockopt(int, int, int, void *, uint32_t)'),
-    sendto: system.func('intptr_t sendto(int, void *, size_t, int, void *, uint32_t)'),
+    sendto,
+    sendtoOnThread: (fd, data, address) =>
+      new Promise((resolve, reject) => {
+        sendto.async(fd, data, data.length, MSG_NOSIGNAL, address, address.length, (error: unknown, result: number) =>
+          error ? reject(error) : resolve(result),
+        );
+      }),
     recvfrom: system.func('intptr_t recvfrom(int, void *, size_t, int, void *, void *)'),
     close: system.func('int close(int)'),
     errno: () => koffi.errno(),
@@ -147,6 +165,7 @@ function invoke(calls: SystemCalls, name: string, call: () => number): number {
 }
 
 const EINTR = 4;
+const EIO = 5;
 const ENOSYS = 38;
 
 function createFailure(syscall: string, errno: number): NodeJS.ErrnoException {

@@ -65,8 +65,8 @@ function parseFile(text: string, path: string): DaemonFile {
   throw badFile(path, `"${result.path}" must be ${result.expected}`);
 }
 
-/** passwd(5): `name:x:uid:gid:…`. */
-function parsePasswd(text: string): ReadonlyMap<string, number> {
+/** The number of each user in a text of passwd(5): `name:x:uid:gid:…`. */
+export function parsePasswd(text: string): ReadonlyMap<string, number> {
   const fields = text.split('\n').map((line) => line.split(':'));
   return new Map(fields.flatMap(([name, , id]) => (name && /^[0-9]+$/.test(id ?? '') ? [[name, Number(id)]] : [])));
 }

@@ -6,12 +6,11 @@ import { findNebula } from '../nebula/binary.ts';
 import { expiryOf } from '../nebula/certificate-expiry.ts';
 import { renderConfig } from '../nebula/render-config.ts';
 import { needsRestart } from '../nebula/restart-keys.ts';
-import type { TeamClaims } from '../plan/claims.ts';
 import { reasonOf } from '../socket/socket-path.ts';
 import type { Assignment, TeamChild, TeamDriver, TeamNeeds } from '../team/driver.ts';
 import type { DeviceProbe } from './device-probe.ts';
 import { NebulaChild } from './nebula-child.ts';
-import { type NebulaSetup, readNebulaSetup } from './nebula-setup.ts';
+import { claimsOf, type NebulaSetup, readNebulaSetup } from './nebula-setup.ts';
 import { testNebulaConfig } from './nebula-test.ts';
 import { TEST_FILE, type TeamPaths } from './team-paths.ts';
 
@@ -42,20 +41,8 @@ export class NebulaDriver implements TeamDriver {
 
   async inspect(): Promise<TeamNeeds> {
     const setup = readNebulaSetup(this.#o.paths.configDir);
-    const { config, certificates, networks } = setup;
-    const claims: TeamClaims = {
-      team: this.#o.team,
-      kind: 'nebula',
-      networks,
-      unsafeRoutes: config.tun.unsafeRoutes,
-      // Not the name in the file: most files carry that of the example they were made from.
-      device: undefined,
-      wantsDevice: !config.tun.isDisabled,
-      listenPort: config.isLighthouse ? config.listen.port : 0,
-      isListenPortFixed: config.isLighthouse,
-      proxyPort: undefined,
-      forwardPorts: [],
-    };
+    const { certificates } = setup;
+    const claims = claimsOf(this.#o.team, setup);
     const ends = certificates.map((certificate) => certificate.notAfterUnixMs);
     const certNotAfterUnixMs = ends.length === 0 ? undefined : Math.min(...ends);
     return { claims, isProxyPortGiven: false, certNotAfterUnixMs };

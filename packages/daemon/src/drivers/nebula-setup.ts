@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { BAD_CERTIFICATE_TEXTS, type NebulaCertificate, parseCertificates } from '../nebula/certificate.ts';
 import { findMtuProblem, type PemSource, parseUserConfig, type UserConfig } from '../nebula/user-config.ts';
+import type { TeamClaims } from '../plan/claims.ts';
 import { reasonOf } from '../socket/socket-path.ts';
 
 /** The configuration of a Nebula team with the certificates it names. */
@@ -53,4 +54,21 @@ function readText(path: string, code: string): string {
   } catch (error) {
     throw new TailnetError(code, `Cannot read "${path}" (${reasonOf(error)})`);
   }
+}
+
+/** What a Nebula team with this configuration takes from the machine. */
+export function claimsOf(team: string, { config, networks }: NebulaSetup): TeamClaims {
+  return {
+    team,
+    kind: 'nebula',
+    networks,
+    unsafeRoutes: config.tun.unsafeRoutes,
+    // Not the name in the file: most files carry that of the example they were made from.
+    device: undefined,
+    wantsDevice: !config.tun.isDisabled,
+    listenPort: config.isLighthouse ? config.listen.port : 0,
+    isListenPortFixed: config.isLighthouse,
+    proxyPort: undefined,
+    forwardPorts: [],
+  };
 }

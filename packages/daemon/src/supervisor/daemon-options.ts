@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import { DEFAULT_REST_PORTS, parsePort } from '../interface-daemon/interface-options.ts';
 import { PIPE_FOLDER, SUPERVISOR_PIPE, SUPERVISOR_SOCKET } from '../socket/socket-path.ts';
 
 /** The flags of `heddle --ipc-mode …`. */
@@ -13,8 +14,16 @@ export interface DaemonOptions {
   readonly isAutostart: boolean;
   readonly nebulaBinary: string | undefined;
   readonly logFile: string | undefined;
+  /** Ports of the REST API; undefined: not served. */
+  readonly rest: RestOptions | undefined;
   readonly isDryRun: boolean;
   readonly isVerbose: boolean;
+}
+
+export interface RestOptions {
+  readonly tunPort: number;
+  readonly subnetPort: number;
+  readonly tokenFile: string | undefined;
 }
 
 const DEFAULT_CONFIG_ROOT = '/etc/catalyst-networks';
@@ -40,6 +49,7 @@ export function parseDaemonOptions(
     isAutostart: values.autostart ?? false,
     nebulaBinary: values['nebula-binary'],
     logFile: values['log-file'] === undefined ? undefined : resolve(values['log-file']),
+    rest: parseRest(values, platform),
     isDryRun: values['dry-run'] ?? false,
     isVerbose: values.verbose ?? false,
   };
@@ -64,6 +74,20 @@ function checkPlatform(mode: 'socket' | 'pipe', values: Values, platform: NodeJS
   }
 }
 
+function parseRest(values: Values, platform: NodeJS.Platform): RestOptions | undefined {
+  const { rest: isWanted, 'tun-port': tun, 'subnet-port': subnet, 'token-file': tokenFile } = values;
+  if (isWanted !== true && tun === undefined && subnet === undefined) {
+    if (tokenFile === undefined) return undefined;
+    throw new TailnetError('usage/bad-option', '--token-file is for the REST API: add --rest');
+  }
+  if (platform === 'win32') throw new TailnetError('usage/bad-option', 'There is no REST API on Windows');
+  return {
+    tunPort: parsePort(tun, DEFAULT_REST_PORTS.tun, '--tun-port'),
+    subnetPort: parsePort(subnet, DEFAULT_REST_PORTS.subnet, '--subnet-port'),
+    tokenFile: tokenFile === undefined ? undefined : resolve(tokenFile),
+  };
+}
+
 type Values = ReturnType<typeof readValues>;
 
 function readValues(args: readonly string[]) {
@@ -79,6 +103,10 @@ function readValues(args: readonly string[]) {
         autostart: { type: 'boolean' },
         'nebula-binary': { type: 'string' },
         'log-file': { type: 'string' },
+        rest: { type: 'boolean' },
+        'tun-port': { type: 'string' },
+        'subnet-port': { type: 'string' },
+        'token-file': { type: 'string' },
         'dry-run': { type: 'boolean' },
         verbose: { type: 'boolean', short: 'v' },
       },

@@ -16,7 +16,13 @@ import { readOperators } from '../config/operators.ts';
 import { createDeviceProbe } from '../drivers/device-probe.ts';
 import { NebulaDriver } from '../drivers/nebula-driver.ts';
 import { TailnetDriver } from '../drivers/tailnet-driver.ts';
+import { TeamClaimsReader } from '../drivers/team-claims.ts';
 import { type TeamRoots, teamPaths } from '../drivers/team-paths.ts';
+import { ADDRESS_LOCK, DEFAULT_POOLS } from '../interface-daemon/interface-options.ts';
+import { type RestServers, serveBoth } from '../interface-daemon/serve-interfaces.ts';
+import { readTokenFile } from '../interface-daemon/token-file.ts';
+import { readHostFacts } from '../interfaces/host-facts.ts';
+import { openInterfaces } from '../interfaces/open-interfaces.ts';
 import { createLogFile } from '../process/log-file.ts';
 import { createSocketGuard, installSignals } from '../process/process-guards.ts';
 import { admitTeam } from '../registration/team-admission.ts';
@@ -28,7 +34,6 @@ import type { TeamDriver } from '../team/driver.ts';
 import { answerSupervisor } from './answer.ts';
 import type { DaemonOptions } from './daemon-options.ts';
 import { describeDryRun } from './dry-run.ts';
-import { readHostFacts } from './host-facts.ts';
 import { Supervisor } from './supervisor.ts';
 import { removeLeftFiles, sweepOrphans } from './sweep.ts';
 
@@ -61,7 +66,12 @@ export async function runDaemon(options: DaemonOptions, world: DaemonWorld): Pro
   try {
     const roots = rootsOf(options);
     await sweep(store, roots, log);
-    await serve({ options, world, log, signal, operatorUids, store, roots });
+    const rest = await startRest({ options, world, log, operatorUids, store });
+    try {
+      await serve({ options, world, log, signal, operatorUids, store, roots });
+    } finally {
+      await rest?.close();
+    }
     return 0;
   } finally {
     await store.close();
@@ -115,6 +125,31 @@ async function serve({ options, world, log, signal, operatorUids, store, roots }
   guard.set(undefined);
   stopWatchdog?.();
 }
+
+/** @throws {TailnetError} `rest/*`, `interface/*`. */
+async function startRest({ options, world, log, operatorUids, store }: RestParts): Promise<RestServers | undefined> {
+  if (options.rest === undefined) return undefined;
+  const { tunPort, subnetPort, tokenFile } = options.rest;
+  const teams = new TeamClaimsReader(options.configRoot);
+  const interfaces = await openInterfaces({
+    store,
+    lockPath: join(dirname(options.stateDbPath), ADDRESS_LOCK),
+    pools: DEFAULT_POOLS,
+    readTeams: async () => teams.read(),
+    log,
+  });
+  const token = tokenFile === undefined ? undefined : readTokenFile(tokenFile);
+  return serveBoth({
+    interfaces,
+    ports: { tun: tunPort, subnet: subnetPort },
+    operatorUids,
+    token,
+    version: world.version,
+    log,
+  });
+}
+
+type RestParts = Omit<Parts, 'signal' | 'roots'>;
 
 function createSupervisor({ options, world, log, store, roots }: Omit<Parts, 'signal' | 'operatorUids'>): Supervisor {
   return new Supervisor({

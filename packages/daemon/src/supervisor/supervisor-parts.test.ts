@@ -1,8 +1,8 @@
 import type { ProcessIdentity } from '@heddle/host/process-identity';
 import { describe, expect, it } from 'vitest';
+import { parsePorts } from '../interfaces/host-facts.ts';
 import { isSupervisorRead, parseSupervisorRequest, type SupervisorRequest } from '../schema/supervisor-request.ts';
 import { parseDaemonOptions } from './daemon-options.ts';
-import { parsePorts } from './host-facts.ts';
 import { sweepOrphans } from './sweep.ts';
 
 describe('a sweep', () => {

@@ -75,6 +75,7 @@ describe('a link', () => {
       kind: 'dummy',
       isUp: true,
       isRunning: false,
+      hasCarrier: false,
       mtu: 0,
       alias: undefined,
       group: 77,

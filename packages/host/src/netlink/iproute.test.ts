@@ -96,6 +96,7 @@ function fromIpLink(link: IpLink, links: readonly IpLink[]): object {
     kind: link.linkinfo?.info_kind,
     isUp,
     isRunning: isUp && !link.flags.includes('NO-CARRIER'),
+    hasCarrier: link.flags.includes('LOWER_UP'),
     mtu: link.mtu,
     alias: link.ifalias,
     group: Number(link.group),

@@ -10,8 +10,10 @@ export interface Link {
   readonly kind: string | undefined;
   /** Switched on (IFF_UP). */
   readonly isUp: boolean;
-  /** Switched on and able to carry packets (IFF_RUNNING); false for a TUN to which no process is attached. */
+  /** Switched on and able to carry packets, as the kernel has noted it (IFF_RUNNING): up to a second late. */
   readonly isRunning: boolean;
+  /** Switched on, with something at the other end (IFF_LOWER_UP): of a TUN device a process that has it open. At once. */
+  readonly hasCarrier: boolean;
   /** In bytes. */
   readonly mtu: number;
   /** Free text that somebody gave it (`ip link set … alias`). */
@@ -26,6 +28,7 @@ export interface Link {
 const HEADER_BYTES = 16;
 const IFF_UP = 0x1;
 const IFF_RUNNING = 0x40;
+const IFF_LOWER_UP = 0x10000;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_MASTER = 10;
@@ -49,6 +52,7 @@ export function decodeLink(body: Uint8Array): Link | 'short' | 'bad-attribute' {
     kind: attributeText(info, IFLA_INFO_KIND),
     isUp: (flags & IFF_UP) !== 0,
     isRunning: (flags & IFF_RUNNING) !== 0,
+    hasCarrier: (flags & IFF_LOWER_UP) !== 0,
     mtu: attributeNumber(attributes, IFLA_MTU) ?? 0,
     alias: attributeText(attributes, IFLA_IFALIAS),
     group: attributeNumber(attributes, IFLA_GROUP) ?? 0,

@@ -7,6 +7,8 @@ import { NetlinkError } from './netlink-error.ts';
 
 /** What is needed of a socket, so that tests can answer in the kernel's place. */
 export type NetlinkSocket = Pick<DatagramSocket, 'sendTo' | 'receive' | 'close'>;
+/** As above, for a call that takes its time. */
+export type RouteSocket = Pick<DatagramSocket, 'sendToOnThread' | 'receive' | 'close'>;
 
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
@@ -31,7 +33,7 @@ const TRANSIENT_CODES: ReadonlySet<string> = new Set(['EAGAIN', 'ENOBUFS', 'ENOM
  * Opens a socket of rtnetlink(7) that also hears of the changes in `groups` (RTMGRP_… bits; 0 for none).
  * @throws {NetlinkError} `netlink/unsupported`, `netlink/failed`
  */
-export function openRouteSocket(groups: number): NetlinkSocket {
+export function openRouteSocket(groups: number): NetlinkSocket & RouteSocket {
   if (endianness() !== 'LE') throw new NetlinkError('netlink/unsupported', 'Netlink needs a little-endian machine');
   let socket: DatagramSocket | undefined;
   try {
@@ -51,7 +53,10 @@ export function openRouteSocket(groups: number): NetlinkSocket {
  * when it was a passing one.
  * @throws {NetlinkError} `netlink/failed`, `netlink/invalid-answer` when the buffer is too small
  */
-export function receiveFromKernel(socket: NetlinkSocket, buffer: Uint8Array): Uint8Array | TransientFailure {
+export function receiveFromKernel(
+  socket: Pick<NetlinkSocket, 'receive'>,
+  buffer: Uint8Array,
+): Uint8Array | TransientFailure {
   const received = tryCall(() => socket.receive(buffer));
   if ('transient' in received) return received;
   const { lengthBytes, sender } = received;

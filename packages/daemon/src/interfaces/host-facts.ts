@@ -1,7 +1,11 @@
 import { readFileSync } from 'node:fs';
+import type { Address } from '@heddle/host/netlink/address';
+import type { Link } from '@heddle/host/netlink/link';
 import { Netlink } from '@heddle/host/netlink/netlink';
+import type { Route } from '@heddle/host/netlink/route';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import type { HostFacts } from '../plan/host-facts.ts';
+import { parseLinkAlias } from './link-alias.ts';
 
 const NOTHING: HostFacts = {
   links: [],
@@ -30,27 +34,46 @@ export function readHostFacts(): HostFacts {
 
 function readLinux(netlink: Netlink): HostFacts {
   try {
-    const links = netlink.links();
-    const nameOf = (index: number | undefined): string => links.find((link) => link.index === index)?.name ?? '';
     return {
-      links: links.map(({ name, kind, isUp }) => ({ name, kind, isUp })),
-      addresses: netlink
-        .addresses()
-        .map(({ linkIndex, address, prefixBits }) => ({ link: nameOf(linkIndex), cidr: `${address}/${prefixBits}` })),
-      routes: netlink.routes().map(({ prefix, linkIndex, table, gateway, protocol }) => ({
-        prefix,
-        link: nameOf(linkIndex),
-        table,
-        gateway,
-        protocol,
-      })),
+      ...describeTables(netlink.links(), netlink.addresses(), netlink.routes()),
       usedUdpPorts: [...usedPorts('udp'), ...usedPorts('udp6')],
       usedTcpPorts: [...usedPorts('tcp'), ...usedPorts('tcp6')],
-      reservedSubnets: [],
     };
   } finally {
     netlink.close();
   }
+}
+
+/**
+ * What the tables of the kernel say about addresses. The links of heddle, of whichever daemon, are told by their alias: their
+ * networks are reserved.
+ */
+export function describeTables(
+  links: readonly Link[],
+  addresses: readonly Address[],
+  routes: readonly Route[],
+): HostFacts {
+  const names = new Map(links.map(({ index, name }) => [index, name]));
+  const nameOf = (index: number | undefined): string => names.get(index ?? 0) ?? '';
+  return {
+    ...NOTHING,
+    links: links.map(({ name, kind, isUp }) => ({ name, kind, isUp })),
+    addresses: addresses.map(({ linkIndex, address, prefixBits }) => ({
+      link: nameOf(linkIndex),
+      cidr: `${address}/${prefixBits}`,
+    })),
+    routes: routes.map(({ prefix, linkIndex, table, gateway, protocol }) => ({
+      prefix,
+      link: nameOf(linkIndex),
+      table,
+      gateway,
+      protocol,
+    })),
+    reservedSubnets: links.flatMap(({ name, alias }) => {
+      const own = parseLinkAlias(alias);
+      return own === undefined ? [] : [{ name, cidr: own.cidr }];
+    }),
+  };
 }
 
 const TCP_LISTEN = '0A';

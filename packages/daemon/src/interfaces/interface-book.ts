@@ -1,0 +1,228 @@
+/**
+ * Makes and removes interfaces so that the kernel and the state database agree whenever the process ends:
+ *
+ *     journal "make" ─▶ kernel ─▶ record, and the journal is clear       (one synced batch)
+ *     journal "remove" ─▶ kernel ─▶ no record, and the journal is clear  (one synced batch)
+ *
+ * What is found in the journal at the start was interrupted: what was being made is taken back, what was being removed is
+ * removed. A link is ours when it bears the mark of a record or of a journal entry, a random number that the kernel keeps
+ * with the link from its first moment; its name and its alias prove nothing.
+ *
+ * Everything that changes something runs one after another, and under a lock that other daemons of this machine take as
+ * well, from the look at the kernel's tables to the address on the link: two never choose the same network.
+ */
+
+import type { IpPrefix } from '@heddle/proto/ip/prefix';
+import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import { type BusyPrefixes, readBusyPrefixes } from '../allocation/busy-prefixes.ts';
+import { parseNetwork } from '../allocation/cidr-text.ts';
+import { judgeRequest } from '../allocation/judge-request.ts';
+import type { TeamClaims } from '../plan/claims.ts';
+import type { ReservedSubnet } from '../plan/host-facts.ts';
+import { INTERFACE_COUNT_MAX, type InterfaceRecord, interfaceKey } from '../store/interface-records.ts';
+import type { StateStore } from '../store/state-store.ts';
+import type { InterfaceKernel, KernelLink } from './interface-kernel.ts';
+import { networkOf } from './link-alias.ts';
+import { SerialQueue } from './serial-queue.ts';
+
+export type InterfaceLog = (
+  level: 'info' | 'warn',
+  message: string,
+  fields?: Readonly<Record<string, string | number>>,
+) => void;
+
+export interface BookOptions {
+  readonly store: Pick<StateStore, 'interfaces' | 'interface' | 'journal' | 'commit'>;
+  readonly kernel: InterfaceKernel;
+  /** Keeps other heddle daemons of this machine out while the work runs. */
+  readonly exclude: <T>(work: () => Promise<T>) => Promise<T>;
+  /** The teams that have a configuration, running or not. */
+  readonly readTeams: () => Promise<readonly TeamClaims[]>;
+  readonly log: InterfaceLog;
+}
+
+/** What is taken at the moment: nothing changes it while the work that asked runs. */
+export interface Surroundings {
+  readonly busy: BusyPrefixes;
+  /** Names of links and of records. */
+  readonly takenNames: ReadonlySet<string>;
+}
+
+/** Changes that may wait. */
+const CHANGE_COUNT_MAX = 64;
+
+export class InterfaceBook {
+  readonly #options: BookOptions;
+  readonly #store: BookOptions['store'];
+  readonly #kernel: InterfaceKernel;
+  readonly #changes = new SerialQueue(CHANGE_COUNT_MAX);
+
+  constructor(options: BookOptions) {
+    this.#options = options;
+    this.#store = options.store;
+    this.#kernel = options.kernel;
+  }
+
+  records(): readonly InterfaceRecord[] {
+    return this.#store.interfaces();
+  }
+
+  record(key: string): InterfaceRecord | undefined {
+    return this.#store.interface(key);
+  }
+
+  /** The links of the machine by name. */
+  async links(): Promise<ReadonlyMap<string, KernelLink>> {
+    return new Map((await this.#kernel.links()).map((link) => [link.name, link]));
+  }
+
+  /** Runs one change; only its work may call `make` and `remove`. */
+  change<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#changes.isFull) {
+      const message = `${CHANGE_COUNT_MAX} changes wait already`;
+      return Promise.reject(new TailnetError('rest/busy', message, { isRetryable: true }));
+    }
+    return this.#changes.run(() => this.#options.exclude(work));
+  }
+
+  /** Looks at the machine; `except` is left out of what is busy. */
+  async look(except?: InterfaceRecord): Promise<Surroundings> {
+    const [host, teams] = await Promise.all([this.#kernel.readHost(), this.#options.readTeams()]);
+    const others = this.records().filter((record) => record !== except);
+    return {
+      busy: readBusyPrefixes({ host, teams, own: others.flatMap(reservationsOf) }),
+      takenNames: new Set([...host.links.map(({ name }) => name), ...others.map(linkNameOf)]),
+    };
+  }
+
+  /**
+   * Makes what the record says.
+   * @throws {TailnetError} those of the kernel and of the store; nothing is left then.
+   */
+  async make(record: InterfaceRecord): Promise<void> {
+    if (this.records().length >= INTERFACE_COUNT_MAX) {
+      throw new TailnetError('allocation/too-many', `There are ${INTERFACE_COUNT_MAX} interfaces already`);
+    }
+    const key = interfaceKey(record);
+    await this.#store.commit([{ kind: 'put-journal', entry: { intent: 'make', record } }]);
+    try {
+      await this.#makeLink(record);
+      await this.#store.commit([
+        { kind: 'put-interface', record },
+        { kind: 'delete-journal', key },
+      ]);
+    } catch (error) {
+      await this.#takeBack(record);
+      throw error;
+    }
+    this.#options.log('info', `Made ${describeRecord(record)}`);
+  }
+
+  /** Removes what the record says from the kernel and from the store. */
+  async remove(record: InterfaceRecord): Promise<void> {
+    await this.#store.commit([{ kind: 'put-journal', entry: { intent: 'remove', record } }]);
+    await this.#finishRemoval(record);
+    this.#options.log('info', `Removed ${describeRecord(record)}`);
+  }
+
+  /** Removes everything that is recorded, as an uninstallation does. */
+  removeAll(): Promise<void> {
+    return this.change(async () => {
+      for (const record of this.records()) await this.remove(record);
+    });
+  }
+
+  /**
+   * Makes the kernel as the store says, after a start: clears the journal, adopts what is there, makes what is missing,
+   * and reports what it must leave alone.
+   */
+  reconcile(): Promise<void> {
+    return this.change(async () => {
+      await this.#clearJournal();
+      for (const record of this.records()) await this.#restore(record);
+    });
+  }
+
+  async #clearJournal(): Promise<void> {
+    for (const { intent, record } of this.#store.journal()) {
+      const what = intent === 'make' ? 'was not finished' : 'was not removed to the end';
+      this.#options.log('warn', `${describeRecord(record)} ${what} when the daemon ended; removing it`);
+      await this.#finishRemoval(record);
+    }
+  }
+
+  /** A journal entry whose record is in the store belongs to a removal: a finished make has cleared its own. */
+  async #finishRemoval(record: InterfaceRecord): Promise<void> {
+    await this.#kernel.remove(record);
+    const key = interfaceKey(record);
+    await this.#store.commit([
+      { kind: 'delete-interface', key },
+      { kind: 'delete-journal', key },
+    ]);
+  }
+
+  async #restore(record: InterfaceRecord): Promise<void> {
+    const name = describeRecord(record);
+    try {
+      const links = await this.links();
+      const link = links.get(linkNameOf(record));
+      if (link?.mark === record.mark) return await this.#kernel.repair(record);
+      const elsewhere = [...links.values()].find(({ mark }) => mark === record.mark);
+      if (elsewhere !== undefined) return this.#report(name, `its link is called "${elsewhere.name}" now`);
+      if (link !== undefined) return this.#report(name, `a link of somebody else is called "${link.name}"`);
+      const { busy } = await this.look(record);
+      const [refusal] = reservationsOf(record).flatMap(({ cidr }) => judgeRequest(networkOfText(cidr), busy).refusals);
+      if (refusal !== undefined) return this.#report(name, refusal);
+      await this.#makeLink(record);
+      this.#options.log('info', `Made ${name} again`);
+    } catch (error) {
+      this.#report(name, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #report(name: string, reason: string): void {
+    this.#options.log('warn', `${name} is not there: ${reason}`);
+  }
+
+  #makeLink(record: InterfaceRecord): Promise<void> {
+    return record.kind === 'tun' ? this.#kernel.makeTun(record) : this.#kernel.makeSubnet(record);
+  }
+
+  /** What fails here is left in the journal, for the next start. */
+  async #takeBack(record: InterfaceRecord): Promise<void> {
+    try {
+      await this.#kernel.remove(record);
+      await this.#store.commit([{ kind: 'delete-journal', key: interfaceKey(record) }]);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.log('warn', `${describeRecord(record)} could not be taken back: ${reason}`);
+    }
+  }
+}
+
+/** The link that carries the interface; on macOS a subnet has none of its own. */
+export function linkNameOf(record: InterfaceRecord): string {
+  return record.kind === 'tun' ? record.name : record.link;
+}
+
+/** For people. */
+export function describeRecord(record: InterfaceRecord): string {
+  const what = record.kind === 'tun' ? 'TUN device' : 'Subnet';
+  return record.kind === 'tun' ? `${what} "${record.name}" (${networkOf(record)})` : `${what} ${record.cidr}`;
+}
+
+/** The networks of a record, under the name of its link. */
+function reservationsOf(record: InterfaceRecord): readonly ReservedSubnet[] {
+  const name = linkNameOf(record);
+  if (record.kind === 'subnet') return [{ name, cidr: record.cidr }];
+  const second = record.address6 === undefined ? [] : [{ name, cidr: `${record.address6}/${record.prefixBits6}` }];
+  return [{ name, cidr: networkOf(record) }, ...second];
+}
+
+/** Of a record, whose texts were checked when it was stored; host bits are cleared. */
+function networkOfText(cidr: string): IpPrefix {
+  const text = parseNetwork(cidr);
+  const network = text.kind === 'host-bits' ? parseNetwork(text.hint) : text;
+  if (network.kind !== 'ok') throw new TypeError(`"${cidr}" is no network`);
+  return network.prefix;
+}

@@ -1,0 +1,265 @@
+/**
+ * Devices and subnets of Linux, by rtnetlink and /dev/net/tun. Every change is a few synchronous calls to the kernel, so
+ * nothing of this process comes between them.
+ *
+ * A link bears its mark, the IFLA_GROUP of its record, before it can outlive this process: what is made by netlink is
+ * made with it, and a TUN device gets it before it is made to persist.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Link } from '@heddle/host/netlink/link';
+import { deleteLinkOnThread } from '@heddle/host/netlink/link-remover';
+import { Netlink } from '@heddle/host/netlink/netlink';
+import { NetlinkError } from '@heddle/host/netlink/netlink-error';
+import { NetlinkEvents } from '@heddle/host/netlink/netlink-events';
+import { createTun, type TunHandle } from '@heddle/host/tun/linux-tun';
+import { TunError } from '@heddle/host/tun/tun-error';
+import { parseAddress } from '@heddle/proto/ip/address';
+import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import { broadcastOf } from '../allocation/cidr-text.ts';
+import type { HostFacts } from '../plan/host-facts.ts';
+import type { InterfaceRecord, SubnetRecord, TunRecord } from '../store/interface-records.ts';
+import { describeTables } from './host-facts.ts';
+import type { InterfaceKernel, KernelLink, SubnetKind } from './interface-kernel.ts';
+import { formatLinkAlias } from './link-alias.ts';
+import { LinuxTables } from './linux-tables.ts';
+
+interface WantedAddress {
+  readonly address: string;
+  readonly prefixBits: number;
+}
+
+/** What a link has beside its kind and its mark. */
+interface LinkSetup {
+  readonly name: string;
+  readonly mtu: number;
+  readonly addresses: readonly WantedAddress[];
+}
+
+export class LinuxKernel implements InterfaceKernel {
+  readonly tunPrefix = 'tun';
+  readonly subnetPrefix = 'dummy';
+  readonly canPersist = true;
+  readonly #netlink: Netlink;
+  readonly #events: NetlinkEvents;
+  readonly #tables: LinuxTables;
+  readonly #instanceId: string;
+  /** Attached devices by name. */
+  readonly #held = new Map<string, TunHandle>();
+  /** Links that the kernel has not done with. */
+  #removals = 0;
+  #subnetKinds: readonly SubnetKind[] = ['dummy', 'bridge', 'ifb', 'tun'];
+
+  /**
+   * @param instanceId Of the state database, for the alias of links.
+   * @throws {TailnetError} `interface/unsupported`, `interface/kernel-refused`
+   */
+  constructor(instanceId: string) {
+    this.#instanceId = instanceId;
+    this.#netlink = translate('netlink', () => Netlink.open());
+    this.#events = translate('netlink', () => NetlinkEvents.open());
+    this.#tables = new LinuxTables(this.#netlink, this.#events);
+  }
+
+  get subnetKinds(): readonly SubnetKind[] {
+    return this.#subnetKinds;
+  }
+
+  async readHost(): Promise<HostFacts> {
+    return translate('the routes', () => {
+      this.#tables.refresh();
+      const { links, addresses, routes } = this.#tables;
+      return describeTables(links, addresses, routes);
+    });
+  }
+
+  async links(): Promise<readonly KernelLink[]> {
+    return translate('the links', () => {
+      this.#tables.refresh();
+      const { links } = this.#tables;
+      return links.map(({ name, group, mtu, hasCarrier }) => ({ name, mark: group, mtu, hasCarrier }));
+    });
+  }
+
+  async makeTun(record: TunRecord): Promise<void> {
+    translate(record.name, () => {
+      const handle = this.#makeDevice(record, record.ownerUid ?? ROOT);
+      if (record.isPersistent) handle.close();
+      else this.#held.set(record.name, handle);
+    });
+  }
+
+  async makeSubnet(record: SubnetRecord): Promise<void> {
+    const { link: name, linkKind: kind, mark: group } = record;
+    translate(name, () => {
+      if (kind === 'tun') return this.#makeDevice(record, ROOT).close();
+      try {
+        this.#netlink.addLink({ name, kind, group });
+      } catch (error) {
+        if (isUnknownKind(error)) this.#subnetKinds = this.#subnetKinds.filter((known) => known !== kind);
+        throw error;
+      }
+      const index = this.#indexOf(name, record);
+      try {
+        this.#setUp(index, record);
+      } catch (error) {
+        this.#netlink.deleteLink(index);
+        throw error;
+      }
+    });
+  }
+
+  async repair(record: InterfaceRecord): Promise<void> {
+    const { name, addresses } = setupOf(record);
+    translate(name, () => {
+      const index = this.#indexOf(name, record);
+      const known = this.#netlink.addresses().filter(({ linkIndex }) => linkIndex === index);
+      const has = (one: WantedAddress): boolean => known.some(({ address }) => address === one.address);
+      this.#setUp(
+        index,
+        record,
+        addresses.filter((one) => !has(one)),
+      );
+    });
+  }
+
+  async remove(record: InterfaceRecord): Promise<void> {
+    const { name } = setupOf(record);
+    const alias = formatLinkAlias(record, this.#instanceId);
+    // Renamed or not; a link of another name with the same number by chance has not our alias.
+    const isOwn = (link: Link): boolean => link.group === record.mark && (link.name === name || link.alias === alias);
+    const own = translate(name, () => this.#netlink.links().filter(isOwn));
+    for (const { index } of own) await this.#deleteLink(name, index);
+    if (record.kind === 'tun') this.#release(name);
+  }
+
+  isHeld(record: TunRecord): boolean {
+    return this.#held.has(record.name);
+  }
+
+  close(): void {
+    for (const name of [...this.#held.keys()]) this.#release(name);
+    this.#events.close();
+    this.#netlink.close();
+  }
+
+  #makeDevice(record: InterfaceRecord, ownerUid: number): TunHandle {
+    const { name } = setupOf(record);
+    const handle = createTun({ name, ownerUid });
+    try {
+      const index = this.#indexOf(name, undefined);
+      this.#netlink.changeLink(index, { group: record.mark });
+      this.#setUp(index, record);
+      if (record.kind === 'subnet' || record.isPersistent) handle.setPersistent(true);
+      return handle;
+    } catch (error) {
+      handle.close();
+      throw error;
+    }
+  }
+
+  #setUp(index: number, record: InterfaceRecord, addresses?: readonly WantedAddress[]): void {
+    const setup = setupOf(record);
+    const alias = formatLinkAlias(record, this.#instanceId);
+    this.#netlink.changeLink(index, { mtu: setup.mtu, alias });
+    for (const { address, prefixBits } of addresses ?? setup.addresses) {
+      this.#netlink.addAddress({
+        linkIndex: index,
+        address,
+        prefixBits,
+        broadcast: broadcastText(address, prefixBits),
+      });
+    }
+    this.#netlink.changeLink(index, { isUp: true });
+  }
+
+  /** @param record Undefined for a link that has no mark yet. */
+  #indexOf(name: string, record: InterfaceRecord | undefined): number {
+    const link = this.#netlink.links().find((one) => one.name === name);
+    if (link !== undefined && (record === undefined || link.group === record.mark)) return link.index;
+    throw new TailnetError('interface/kernel-refused', `The link "${name}" has gone`, { isRetryable: true });
+  }
+
+  /** Resolves as soon as the link is out of the tables; the kernel goes on with it for a while. */
+  async #deleteLink(name: string, index: number): Promise<void> {
+    const isGone = (): boolean =>
+      translate(name, () => {
+        this.#tables.refresh();
+        return !this.#tables.links.some((link) => link.index === index);
+      });
+    let failure: unknown;
+    let isAnswered = false;
+    this.#removals++;
+    const removal = deleteLinkOnThread(index).then(
+      () => {},
+      (error: unknown) => {
+        // Somebody may have been quicker.
+        if (!(error instanceof NetlinkError) || error.errno !== 'ENODEV') failure = error;
+      },
+    );
+    void removal.then(() => {
+      isAnswered = true;
+      this.#removals--;
+    });
+    if (this.#removals > REMOVAL_COUNT_MAX) await removal;
+    while (!isAnswered && !isGone()) await sleep(LOOK_AGAIN_MS);
+    if (failure !== undefined)
+      translate(name, () => {
+        throw failure;
+      });
+  }
+
+  #release(name: string): void {
+    this.#held.get(name)?.close();
+    this.#held.delete(name);
+  }
+}
+
+const ROOT = 0;
+const LOOK_AGAIN_MS = 1;
+/** Of the pool, which has four threads unless UV_THREADPOOL_SIZE says more; the state database needs one too. */
+const REMOVAL_COUNT_MAX = Math.max(1, Number(process.env['UV_THREADPOOL_SIZE'] ?? 4) - 3);
+
+function setupOf(record: InterfaceRecord): LinkSetup {
+  if (record.kind === 'subnet') return { name: record.link, mtu: record.mtu, addresses: [subnetAddress(record)] };
+  const { name, mtu, address, prefixBits, address6, prefixBits6 } = record;
+  const second = address6 === undefined ? [] : [{ address: address6, prefixBits: prefixBits6 ?? 128 }];
+  return { name, mtu, addresses: [{ address, prefixBits }, ...second] };
+}
+
+function subnetAddress({ cidr, address }: SubnetRecord): WantedAddress {
+  return { address, prefixBits: Number(cidr.slice(cidr.indexOf('/') + 1)) };
+}
+
+function broadcastText(address: string, prefixBits: number): string | undefined {
+  const parsed = parseAddress(address);
+  return parsed?.family === 4 ? broadcastOf(parsed, prefixBits).text : undefined;
+}
+
+function isUnknownKind(error: unknown): boolean {
+  return error instanceof NetlinkError && error.errno === 'EOPNOTSUPP';
+}
+
+const NO_RIGHT: ReadonlySet<string | undefined> = new Set(['EPERM', 'EACCES']);
+const TAKEN: ReadonlySet<string | undefined> = new Set(['EEXIST', 'EBUSY']);
+
+/** Runs calls to the kernel; what they throw is said in the words of the API. */
+function translate<T>(what: string, calls: () => T): T {
+  try {
+    return calls();
+  } catch (error) {
+    if (error instanceof NetlinkError || error instanceof TunError) throw toInterfaceError(what, error);
+    throw error;
+  }
+}
+
+function toInterfaceError(what: string, cause: NetlinkError | TunError): TailnetError {
+  const { code, errno, message, isRetryable } = cause;
+  const options = { cause, isRetryable };
+  if (isUnknownKind(cause) || /\/(unsupported|no-device-file)$/.test(code)) {
+    return new TailnetError('interface/unsupported', message, options);
+  }
+  if (NO_RIGHT.has(errno)) return new TailnetError('interface/no-privilege', message, options);
+  if (TAKEN.has(errno)) return new TailnetError('tun/name-taken', `A link called "${what}" is there already`, options);
+  return new TailnetError('interface/kernel-refused', message, options);
+}

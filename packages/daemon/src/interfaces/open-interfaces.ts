@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { lockFile } from '@heddle/host/file-lock';
+import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import { deriveUlaPool, GLOBAL_ID_BYTES } from '../allocation/ula-pool.ts';
+import { parsePasswd } from '../config/operators.ts';
+import type { TeamClaims } from '../plan/claims.ts';
+import type { StateStore } from '../store/state-store.ts';
+import type { AddressPools } from './choose-network.ts';
+import { InterfaceBook, type InterfaceLog } from './interface-book.ts';
+import type { InterfaceKernel } from './interface-kernel.ts';
+import type { SubnetService, TunService } from './interface-service.ts';
+import { LinuxKernel } from './linux-kernel.ts';
+import { drawMark } from './random-mark.ts';
+import { SubnetInterfaces } from './subnet-interfaces.ts';
+import { TunInterfaces } from './tun-interfaces.ts';
+
+export interface InterfacesSetup {
+  readonly store: StateStore;
+  /** A file that every heddle daemon of this machine locks for a change. */
+  readonly lockPath: string;
+  /** A family without a pool gets none from the user's hand: IPv6 then has one of the machine's own. */
+  readonly pools: AddressPools;
+  readonly readTeams: () => Promise<readonly TeamClaims[]>;
+  readonly log: InterfaceLog;
+}
+
+/** The interfaces of one state database, in service. */
+export interface OpenInterfaces {
+  readonly tun: TunService;
+  readonly subnet: SubnetService;
+  /** Removes everything that is recorded. */
+  removeAll(): Promise<void>;
+  /** Lets go of the devices that this process holds. */
+  close(): void;
+}
+
+/** How long a change waits for another daemon's. */
+const LOCK_TIMEOUT_MS = 5_000;
+
+/**
+ * Makes the kernel as the state database says, and then serves changes.
+ * @throws {TailnetError} `interface/*` when the kernel cannot be asked at all.
+ */
+export async function openInterfaces(setup: InterfacesSetup): Promise<OpenInterfaces> {
+  const { store, log, readTeams } = setup;
+  const kernel = openKernel(store.meta.instanceId);
+  const exclude = <T>(work: () => Promise<T>): Promise<T> => withLock(setup.lockPath, work);
+  const book = new InterfaceBook({ store, kernel, exclude, readTeams, log });
+  try {
+    await book.reconcile();
+  } catch (error) {
+    kernel.close();
+    throw error;
+  }
+  const ipv6 = setup.pools.ipv6.length > 0 ? setup.pools.ipv6 : [deriveUlaPool(globalIdOf(store.meta.instanceId))];
+  const options = {
+    book,
+    kernel,
+    pools: { ipv4: setup.pools.ipv4, ipv6 },
+    findUid,
+    unixMs: () => Date.now(),
+    drawMark,
+  };
+  return {
+    tun: new TunInterfaces(options),
+    subnet: new SubnetInterfaces(options),
+    removeAll: () => book.removeAll(),
+    close: () => kernel.close(),
+  };
+}
+
+function openKernel(instanceId: string): InterfaceKernel {
+  if (process.platform === 'linux') return new LinuxKernel(instanceId);
+  throw new TailnetError('interface/unsupported', `There are no interfaces on ${process.platform}`);
+}
+
+async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
+  const lock = await lockFile(path, { timeoutMs: LOCK_TIMEOUT_MS, signal: undefined });
+  try {
+    return await work();
+  } finally {
+    lock.release();
+  }
+}
+
+function globalIdOf(instanceId: string): Uint8Array {
+  return createHash('sha256').update(`heddle ula ${instanceId}`).digest().subarray(0, GLOBAL_ID_BYTES);
+}
+
+/** passwd(5) is read anew: users come and go. */
+function findUid(name: string): number | undefined {
+  return parsePasswd(readFileSync('/etc/passwd', 'utf8')).get(name);
+}
