@@ -187,6 +187,7 @@ const BY_TEAM_CODE: Readonly<Record<string, Advice>> = {
   'service/not-root': [EXIT.forbidden, 'run it with sudo'],
   'service/bad-path': [EXIT.usage, 'choose a path that only root can change, without special characters'],
   'service/bad-option': [EXIT.usage, 'see heddle help install-systemd'],
+  'service/devices-left': [EXIT.failed, 'end the daemon if it was started by hand, then run the same command again'],
   'service/foreign-unit': [EXIT.conflict, 'move that unit away, or keep it'],
 };
 

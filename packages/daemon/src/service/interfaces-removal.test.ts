@@ -99,7 +99,10 @@ describe('a removal of a REST daemon', () => {
   it('keeps every file while there are devices that it could not remove', async () => {
     await install();
     fails('/usr/bin/node', 1, 'tun-daemon: Cannot remove "tun0" (EBUSY) [interface/kernel-refused]\n  next: …\n');
-    await expect(run('uninstall')).rejects.toMatchObject({ code: 'service/command-failed' });
+    await expect(run('uninstall')).rejects.toMatchObject({
+      code: 'service/devices-left',
+      message: `Command "${REMOVE_ALL}" ended with 1: tun-daemon: Cannot remove "tun0" (EBUSY) [interface/kernel-refused]`,
+    });
     expect([system.files.has(UNIT), system.purged]).toEqual([true, []]);
     expect(await run('uninstall')).toContain(`Removed ${UNIT}\n`);
   });

@@ -4,14 +4,15 @@
  */
 
 import { posix } from 'node:path';
+import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { SERVICE_DEFAULTS } from './description.ts';
 import { attempt, checkRoot, findOurUnits, isManaged } from './installer.ts';
 import type { InterfacesDescription } from './interfaces-description.ts';
 import { launchdLogPath } from './launchd-plist.ts';
 import { type Command, describeRemoveAll } from './service-command-line.ts';
-import { listForgetSteps, listStopSteps, type ServiceStep, step } from './service-plan.ts';
+import { listForgetSteps, listStopSteps, type ServiceStep } from './service-plan.ts';
 import type { ServiceSystem } from './service-system.ts';
-import { runSteps } from './step-runner.ts';
+import { describeResult, runSteps } from './step-runner.ts';
 import { checkFolder } from './systemd-sandbox.ts';
 import { isOurUnit, listUnits, type ServiceManager, type UnitName } from './unit-names.ts';
 
@@ -22,7 +23,7 @@ export interface InterfacesRemoval {
   readonly units: readonly UnitName[];
   readonly stop: readonly ServiceStep[];
   /** Removes the devices. Undefined: the program is not there, and whatever it made stays. */
-  readonly clean: ServiceStep | undefined;
+  readonly clean: Command | undefined;
   /** After the files of the units. */
   readonly forget: readonly ServiceStep[];
   /** Program, logs and state, as far as they are there; folders go with what is in them. */
@@ -49,7 +50,7 @@ export async function planRemoval(
     manager,
     units,
     stop: isRunning ? listStopSteps(manager, units) : [],
-    clean: hasProgram ? step(describeRemoveAll(description)) : undefined,
+    clean: hasProgram ? describeRemoveAll(description) : undefined,
     forget: isRunning ? listForgetSteps(manager, units) : [],
     paths: await findPaths(description, manager, system),
   };
@@ -57,13 +58,14 @@ export async function planRemoval(
 
 /**
  * Does what was planned and returns the paths of what was removed.
- * @throws {TailnetError} `service/not-root` before anything is touched, `service/command-failed`, `service/file-failed`.
+ * @throws {TailnetError} `service/not-root` before anything is touched, `service/devices-left` before any file is,
+ *   `service/command-failed`, `service/file-failed`.
  */
 export async function removeInterfaces(removal: InterfacesRemoval, system: ServiceSystem): Promise<readonly string[]> {
   const { description, manager, units } = removal;
   checkRoot(system);
   await runSteps(removal.stop, system);
-  if (removal.clean !== undefined) await runSteps([removal.clean], system);
+  if (removal.clean !== undefined) await removeDevices(removal.clean, system);
   // Looked for again: the removal of the devices has opened the state, and may have made it.
   const paths = await findPaths(description, manager, system);
   for (const { path } of units) await attempt('remove', path, system.remove(path));
@@ -74,12 +76,19 @@ export async function removeInterfaces(removal: InterfacesRemoval, system: Servi
 
 /** The commands of a removal, in their order. */
 export function listRemovalCommands({ stop, clean, forget }: InterfacesRemoval): readonly Command[] {
-  return [...stop, ...(clean === undefined ? [] : [clean]), ...forget].map(({ command }) => command);
+  const commandsOf = (steps: readonly ServiceStep[]): readonly Command[] => steps.map(({ command }) => command);
+  return [...commandsOf(stop), ...(clean === undefined ? [] : [clean]), ...commandsOf(forget)];
 }
 
 /** The paths of a removal, in their order. */
 export function listRemoved({ units, paths }: Pick<InterfacesRemoval, 'units' | 'paths'>): readonly string[] {
   return [...units.map(({ path }) => path), ...paths];
+}
+
+async function removeDevices(command: Command, system: ServiceSystem): Promise<void> {
+  const [program, ...args] = command;
+  const result = await system.run(program, args);
+  if (result.code !== 0) throw new TailnetError('service/devices-left', describeResult(command, result));
 }
 
 /** As many as the daemon keeps of each log. */

@@ -123,8 +123,7 @@ function namesOf(units: readonly UnitName[]): readonly string[] {
   return units.map(({ name }) => name);
 }
 
-/** A command that has to succeed. */
-export function step(command: Command): ServiceStep {
+function step(command: Command): ServiceStep {
   return { command, tolerates: 'nothing', isRetried: false };
 }
 

@@ -1,4 +1,5 @@
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import type { Command } from './service-command-line.ts';
 import type { ServiceStep } from './service-plan.ts';
 import type { CommandResult, ServiceSystem } from './service-system.ts';
 
@@ -50,9 +51,14 @@ function isMissing(program: string, { code, stderr }: CommandResult): boolean {
 
 const MISSING = /\b(does not exist|not loaded|not found|could not be found)\b/i;
 
-function commandFailed({ command }: ServiceStep, { code, stderr }: CommandResult): TailnetError {
-  const reason = lastLines(stderr).at(-1) ?? 'it says nothing';
-  return new TailnetError('service/command-failed', `Command "${command.join(' ')}" ended with ${code}: ${reason}`);
+function commandFailed({ command }: ServiceStep, result: CommandResult): TailnetError {
+  return new TailnetError('service/command-failed', describeResult(command, result));
+}
+
+/** One sentence about a command that failed, with the last thing that it says; advice of ours is left out. */
+export function describeResult(command: Command, { code, stderr }: CommandResult): string {
+  const reason = lastLines(stderr).findLast((line) => !line.startsWith('next: ')) ?? 'it says nothing';
+  return `Command "${command.join(' ')}" ended with ${code}: ${reason}`;
 }
 
 /** Lines with something in them, without control characters, at most 300 characters each. */
