@@ -1,5 +1,6 @@
 import type { FreeQuery, SubnetService, TunService } from '../interfaces/interface-service.ts';
 import {
+  CIDR_KEYWORDS,
   type FreeSubnets,
   familyShape,
   freeSubnetsShape,
@@ -221,7 +222,7 @@ const NAME: PathTarget = {
 const CIDR: PathTarget = {
   description: 'The network; its slash may be escaped as %2F or not',
   example: '10.1.0.0/24',
-  schema: { type: 'string', minLength: 4, maxLength: 49 },
+  schema: { type: 'string', minLength: 4, maxLength: 49, pattern: CIDR_KEYWORDS['pattern'] },
   partCountMax: 2,
 };
 

@@ -13,6 +13,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import type { Caller } from '../interfaces/interface-service.ts';
 import type { CallerCheck } from './caller-check.ts';
+import { FailureGate } from './failure-gate.ts';
 import type { RestMetrics } from './metrics.ts';
 import { clipText, describeError, toProblem } from './problem.ts';
 import { checkFields, checkLength, discardBody, readJsonBody } from './request-body.ts';
@@ -35,6 +36,8 @@ export interface RequestHandlerOptions {
   readonly metrics: RestMetrics;
   readonly log: RestLog;
   readonly answerTimeoutMs: number;
+  /** Monotonic. */
+  readonly nowMs: () => number;
 }
 
 const WORK_COUNT_MAX = 64;
@@ -53,6 +56,7 @@ interface Exchange {
 
 export class RequestHandler {
   readonly #options: RequestHandlerOptions;
+  readonly #failures = new FailureGate();
   #isClosing = false;
 
   constructor(options: RequestHandlerOptions) {
@@ -96,7 +100,7 @@ export class RequestHandler {
     try {
       const admission = callers.check(request, route);
       const caller = admission instanceof Promise ? await this.#inTime(admission) : admission;
-      exchange.caller = caller;
+      if (route.method !== 'GET') exchange.caller = caller;
       checkLength(request);
       const fields = route.query === undefined ? undefined : checkFields(readQuery(query), route.query);
       const body = await this.#readBody(exchange, route);
@@ -145,12 +149,11 @@ export class RequestHandler {
     if (status === 405 && exchange.allowed !== undefined) headers.push('allow', exchange.allowed);
     if (status === 503) headers.push('retry-after', '1');
     this.#send(exchange, { status, contentType: 'application/problem+json', text: JSON.stringify(problem), headers });
-    if (status >= 500) {
-      this.#log(status === 500 ? 'error' : 'warn', 'A request failed', exchange, {
-        code,
-        reason: describeError(error),
-      });
-    }
+    if (status < 500) return;
+    const leftOut = this.#failures.admit(code, this.#options.nowMs());
+    if (leftOut === undefined) return;
+    const level = status === 500 ? 'error' : 'warn';
+    this.#log(level, 'A request failed', exchange, { code, reason: describeError(error), leftOut });
   }
 
   #send(exchange: Exchange, answer: AnswerBody): void {
@@ -169,7 +172,7 @@ export class RequestHandler {
     level: 'info' | 'warn' | 'error',
     message: string,
     { request, response, caller }: Exchange,
-    more: Readonly<Record<string, string>> = {},
+    more: Readonly<Record<string, string | number>> = {},
   ): void {
     const who = caller === undefined ? {} : { user: caller.uid ?? 'token' };
     const path = clipText(request.url ?? '', LOGGED_PATH_LENGTH_MAX);

@@ -556,6 +556,22 @@ describe('a service that fails', () => {
     }
   });
 
+  it('again and again gets one line a second, which counts the others', async () => {
+    const service = new FakeTunService();
+    service.failure = new TailnetError('allocation/exhausted', 'x');
+    let nowMs = 0;
+    const server = await start({ api: tunRoutes(service), nowMs: () => nowMs });
+    for (const atMs of [0, 1, 999, 1_000, 1_999, 2_000]) {
+      nowMs = atMs;
+      expect((await ask(server, '/tun')).status).toBe(507);
+    }
+    expect(logged.map(({ level, fields }) => [level, fields['user'], fields['leftOut']])).toEqual([
+      ['warn', undefined, 0],
+      ['warn', undefined, 2],
+      ['warn', undefined, 1],
+    ]);
+  });
+
   it('to answer in time is called busy, and its end is logged', async () => {
     const service = new FakeTunService();
     let finish = () => {};

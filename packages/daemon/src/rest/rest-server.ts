@@ -25,7 +25,7 @@ export interface RestServerOptions extends CallerCheckOptions {
   /** Of heddle. */
   readonly version: string;
   readonly log: RestLog;
-  /** Monotonic milliseconds, for the metrics. */
+  /** Monotonic milliseconds, for the metrics and the log. */
   readonly nowMs: () => number;
   /** After this a request is answered 503; undefined: 10 s. */
   readonly answerTimeoutMs: number | undefined;
@@ -73,6 +73,7 @@ function createHandler(options: RestServerOptions, port: number): RequestHandler
     metrics,
     log: options.log,
     answerTimeoutMs: options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS,
+    nowMs: options.nowMs,
   });
 }
 

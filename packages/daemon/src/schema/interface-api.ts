@@ -8,6 +8,7 @@ import {
   either,
   flag,
   integerOf,
+  type JsonSchema,
   listOf,
   nullable,
   objectOf,
@@ -124,6 +125,12 @@ export const LINK_NAME_PATTERN: RegExp = /^[A-Za-z][A-Za-z0-9_.-]{0,14}$/;
 export const MTU_MIN = 576;
 export const MTU_MAX = 65_535;
 
+/** What a schema can say of a network; the rest is for whoever reads it. */
+export const CIDR_KEYWORDS: JsonSchema = {
+  description: 'A network, host bits clear',
+  pattern: '^[0-9A-Fa-f:.]+/[0-9]{1,3}$',
+};
+
 const linkName = textLike(LINK_NAME_PATTERN, 'a letter and up to 14 letters, digits, "_", "." and "-"');
 const uid = integerOf(0, 4_294_967_294);
 /** Of networks: IPv4 or IPv6. */
@@ -136,7 +143,7 @@ export const tunRequestShape: Shape<TunRequest> = objectOf<TunRequest>({
   name: optional(described(linkName, { examples: ['tun7'] })),
   ip_addr: optional(described(textOf(7, 15), { format: 'ipv4', examples: ['10.5.0.1'] })),
   prefix_length: optional(described(integerOf(8, 30), { default: 24 })),
-  ip6_addr: optional(described(textOf(2, 45), { description: 'An address, or "auto"', examples: ['auto'] })),
+  ip6_addr: optional(described(textOf(2, 45), { anyOf: [{ const: 'auto' }, { format: 'ipv6' }], examples: ['auto'] })),
   ip6_prefix_length: optional(described(integerOf(48, 126), { default: 64 })),
   mtu: optional(described(integerOf(MTU_MIN, MTU_MAX), { default: 1500 })),
   owner: optional(ownerShape()),
@@ -163,7 +170,7 @@ export const tunShape: Shape<TunInfo> = objectOf<TunInfo>({
 });
 
 export const subnetRequestShape: Shape<SubnetRequest> = objectOf<SubnetRequest>({
-  cidr: optional(described(textOf(4, 49), { description: 'A network, host bits clear', examples: ['10.1.0.0/24'] })),
+  cidr: optional(described(textOf(4, 49), { ...CIDR_KEYWORDS, examples: ['10.1.0.0/24'] })),
   prefix_length: optional(described(integerOf(8, 126), { description: '24 of IPv4, 64 of IPv6 unless given' })),
   family: optional(described(familyShape, { default: 4 })),
   mtu: optional(described(integerOf(MTU_MIN, MTU_MAX), { default: 1500 })),
