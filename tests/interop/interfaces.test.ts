@@ -1,15 +1,23 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRng } from '../../packages/proto/test/seeded-rng.ts';
 import { enterNamespace } from '../support/enter-namespace.ts';
-import { InterfaceDaemon, type RestAnswer } from '../support/interface-daemon.ts';
+import { InterfaceDaemon } from '../support/interface-daemon.ts';
 import { run } from '../support/processes.ts';
 
 const NAMESPACE = `heddle-if-${process.pid}`;
 const GUIDE = readFileSync(new URL('../../docs/guide/interfaces.md', import.meta.url), 'utf8');
+const KILL_ROUNDS = 12;
+const KILL_AFTER_MS_MAX = 600;
+const WORKER_COUNT = 4;
+/** Of each worker in a round that is not killed before. */
+const OPERATION_COUNT = 50;
 const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 
 let folder: string;
@@ -111,3 +119,224 @@ describe('the session of the guide', () => {
     expect(kernelLinks()).toEqual([]);
   });
 });
+
+describe('what others made', () => {
+  it('is left alone, however much it looks like ours', async () => {
+    const [mark, alias] = [4711, 'heddle subnet 10.200.0.0/24 00000000'];
+    ip('link', 'add', 'dummy0', 'type', 'bridge');
+    ip('link', 'set', 'dummy0', 'alias', alias, 'group', String(mark));
+    ip('addr', 'add', '10.200.0.1/24', 'dev', 'dummy0');
+    ip('tuntap', 'add', 'dev', 'tun0', 'mode', 'tun');
+    ip('addr', 'add', '10.0.0.1/24', 'dev', 'tun0');
+    const before = kernelLinks();
+    const made = await tun.must<Tun>('POST', '/tun', {});
+    expect(made).toMatchObject({ name: 'tun1', ip_addr: '10.0.1.1' });
+    const subnetMade = await subnet.must<Subnet>('POST', '/subnet', {});
+    expect(subnetMade).toMatchObject({ interface: 'dummy1', network: '10.0.4.0/24' });
+    expect((await tun.ask('POST', '/tun', { name: 'tun0' })).status).toBe(409);
+    expect((await tun.ask('DELETE', '/tun/tun0')).status).toBe(404);
+    expect((await subnet.ask('DELETE', '/subnet/10.200.0.0%2F24')).status).toBe(404);
+    expect((await subnet.ask('POST', '/subnet', { cidr: '10.200.0.0/25' })).status).toBe(409);
+    // Of the same name and network as ours, while we look away.
+    ip('link', 'del', 'dummy1');
+    ip('link', 'add', 'dummy1', 'type', 'bridge');
+    await Promise.all([tun.stop(), subnet.stop()]);
+    await Promise.all([tun.start(), subnet.start()]);
+    expect(await subnet.must('GET', '/subnet/10.0.4.0/24')).toMatchObject({ state: 'missing' });
+    await deleteAll();
+    expect(kernelLinks().filter(({ ifname }) => ifname !== 'dummy1')).toEqual(before);
+    expect(networksByLink()['dummy1']).toEqual([]);
+    for (const name of ['dummy0', 'dummy1', 'tun0']) ip('link', 'del', name);
+  });
+});
+
+describe('a TUN device', () => {
+  it('can be attached by the user it is made for, and is not deleted under a program', async () => {
+    const owner = 12345;
+    await tun.must('POST', '/tun', { name: 'lab0', owner });
+    await tun.must('POST', '/tun', { name: 'lab1' });
+    expect(ip('-d', 'link', 'show', 'lab0')).toContain(`user ${owner}`);
+    const attach = (name: string) =>
+      spawn('python3', ['-c', ATTACH, name], { uid: owner, stdio: ['pipe', 'pipe', 'ignore'] });
+    const refused = attach('lab1');
+    expect(await firstLine(refused)).toBe('refused');
+    const holder = attach('lab0');
+    expect(await firstLine(holder)).toBe('attached');
+    expect(await tun.must('GET', '/tun/lab0')).toMatchObject({ attached: true, owner });
+    expect(await tun.ask('DELETE', '/tun/lab0')).toMatchObject({ status: 409, body: { code: 'tun/in-use' } });
+    const ended = once(holder, 'exit');
+    holder.stdin.end();
+    await ended;
+    expect(await tun.must('GET', '/tun/lab0')).toMatchObject({ attached: false });
+    await deleteAll();
+  });
+
+  it('that heddle holds has a carrier, and is back after a restart', async () => {
+    await tun.must('POST', '/tun', { name: 'held0', persistent: false, ip6_addr: 'auto', mtu: 1400 });
+    const seen = () => kernelLinks().find(({ ifname }) => ifname === 'held0');
+    const first = seen();
+    expect(first).toMatchObject({ mtu: 1400 });
+    expect(first?.flags).toContain('LOWER_UP');
+    await tun.stop('SIGKILL');
+    expect(seen()).toBeUndefined();
+    await tun.start();
+    expect(seen()?.flags).toContain('LOWER_UP');
+    expect(networksByLink()).toEqual(await listed());
+    await tun.stop();
+    expect(seen()).toBeUndefined();
+    await tun.start();
+    await deleteAll();
+    expect(kernelLinks()).toEqual([]);
+  });
+});
+
+describe('who may', () => {
+  const asUser = async (line: string): Promise<Record<string, unknown>> => {
+    const { stdout } = await run('setpriv', ['--reuid=12345', '--regid=12345', '--clear-groups', 'bash', '-c', line]);
+    return JSON.parse(stdout) as Record<string, unknown>;
+  };
+  const post = `curl -sS -X POST -H 'content-type: application/json' -d '{}'`;
+
+  it.each(['127.0.0.1', '[::1]'])('read at %s is everybody, and change is root', async (host) => {
+    expect(await asUser(`curl -sS http://${host}:3030/tun`)).toEqual([]);
+    expect(await asUser(`${post} http://${host}:3030/tun`)).toMatchObject({ status: 403, code: 'rest/forbidden' });
+    const { stdout } = await run('bash', ['-c', `${post} http://${host}:3031/subnet`]);
+    expect(JSON.parse(stdout)).toMatchObject({ network: '10.0.0.0/24' });
+    await deleteAll();
+  });
+
+  it('change are also operators and the holder of the token', async () => {
+    mkdirSync(join(folder, 'config'), { recursive: true });
+    writeFileSync(join(folder, 'config', 'daemon.yml'), 'operators: [12345]\n');
+    const tokenFile = join(folder, 'token');
+    const other = new InterfaceDaemon('tun', join(folder, 'second'), ['--token-file', tokenFile]);
+    await tun.stop();
+    await tun.start();
+    expect(await asUser(`${post} http://localhost:3030/tun`)).toMatchObject({ name: 'tun0', created_by: 12345 });
+    await deleteAll();
+    await tun.stop();
+    await other.start();
+    const token = readFileSync(tokenFile, 'utf8').trim();
+    const bearer = (text: string): string => `-H 'authorization: Bearer ${text}'`;
+    expect(await asUser(`${post} ${bearer(token)} http://localhost:3030/tun`)).toMatchObject({ created_by: null });
+    expect(await asUser(`${post} ${bearer('x')} http://localhost:3030/tun`)).toMatchObject({ code: 'rest/bad-token' });
+    await other.must('DELETE', '/tun/tun0');
+    await other.stop();
+    rmSync(join(folder, 'config'), { recursive: true });
+    await tun.start();
+  });
+});
+
+describe('daemons that are killed', () => {
+  it(`lose nothing they have acknowledged, and leave nothing that a start does not mend (seed ${SEED})`, async () => {
+    const random = randomBelow(SEED);
+    ip('link', 'add', 'theirs', 'type', 'bridge');
+    ip('addr', 'add', '10.0.1.1/24', 'dev', 'theirs');
+    const theirs = () => kernelLinks().filter(({ ifname }) => ifname === 'theirs');
+    const before = theirs();
+    const workers = Array.from({ length: WORKER_COUNT }, (_, id) => new Worker(id, random));
+    for (let round = 0; round < KILL_ROUNDS; round++) {
+      const work = workers.map((worker) => worker.run(OPERATION_COUNT));
+      await Promise.race([Promise.all(work), sleep(random(KILL_AFTER_MS_MAX))]);
+      await Promise.all([tun.stop('SIGKILL'), subnet.stop('SIGKILL')]);
+      await Promise.all(work);
+      await Promise.all([tun.start(), subnet.start()]);
+      const { theirs: foreign, ...ours } = networksByLink();
+      const known = await listed();
+      expect(ours).toEqual(known);
+      expect(foreign).toEqual(['10.0.1.1/24']);
+      for (const worker of workers) worker.compare(Object.values(known).flat());
+    }
+    expect(theirs()).toEqual(before);
+    await deleteAll();
+    expect(kernelLinks()).toEqual(before);
+    ip('link', 'del', 'theirs');
+    expect(Math.min(...workers.map(({ acknowledgedCount }) => acknowledgedCount))).toBeGreaterThan(KILL_ROUNDS);
+  }, 240_000);
+});
+
+/** A client with addresses of its own, which remembers what was acknowledged. */
+class Worker {
+  acknowledgedCount = 0;
+  readonly #id: number;
+  readonly #random: (below: number) => number;
+  /** Address with bits → whether it must be there; without an entry nobody knows. */
+  readonly #expected = new Map<string, boolean>();
+
+  constructor(id: number, random: (below: number) => number) {
+    this.#id = id;
+    this.#random = random;
+  }
+
+  /** Ends early when the daemons go. */
+  async run(count: number): Promise<void> {
+    try {
+      for (let i = 0; i < count; i++) await this.#operate();
+    } catch {
+      // Killed; whether the last operation was done is open.
+    }
+  }
+
+  compare(addresses: readonly string[]): void {
+    for (const [address, isThere] of this.#expected)
+      expect(`${address} ${addresses.includes(address)}`).toBe(`${address} ${isThere}`);
+    this.#expected.clear();
+    for (let place = 0; place < 8; place++) {
+      const address = this.#addressOf(place);
+      this.#expected.set(address, addresses.includes(address));
+    }
+  }
+
+  async #operate(): Promise<void> {
+    const place = this.#random(8);
+    const address = this.#addressOf(place);
+    const isCreation = this.#random(2) === 0;
+    const [daemon, path, body] = place < 4 ? this.#tunCall(place) : this.#subnetCall(place);
+    this.#expected.delete(address);
+    const answer = isCreation ? await daemon.ask('POST', `/${daemon.kind}`, body) : await daemon.ask('DELETE', path);
+    this.#expected.set(address, isCreation);
+    expect([200, 204, 404, 409]).toContain(answer.status);
+    if (answer.status < 300) this.acknowledgedCount++;
+  }
+
+  #addressOf(place: number): string {
+    return `10.${60 + this.#id}.${place}.1/24`;
+  }
+
+  #tunCall(place: number): [InterfaceDaemon, string, unknown] {
+    const name = `w${this.#id}x${place}`;
+    const persistent = place % 2 === 0;
+    return [tun, `/tun/${name}`, { name, ip_addr: `10.${60 + this.#id}.${place}.1`, persistent, ip6_addr: 'auto' }];
+  }
+
+  #subnetCall(place: number): [InterfaceDaemon, string, unknown] {
+    const cidr = `10.${60 + this.#id}.${place}.0/24`;
+    return [subnet, `/subnet/${encodeURIComponent(cidr)}`, { cidr }];
+  }
+}
+
+function randomBelow(seed: number): (below: number) => number {
+  const rng = seededRng(seed);
+  const bytes = new Uint8Array(4);
+  return (below) => {
+    rng.fill(bytes);
+    return new DataView(bytes.buffer).getUint32(0) % below;
+  };
+}
+
+/** Attaches to a device, says so and waits until its standard input ends. */
+const ATTACH = [
+  'import fcntl, os, struct, sys',
+  'fd = os.open("/dev/net/tun", os.O_RDWR)',
+  'try:',
+  '    fcntl.ioctl(fd, 0x400454ca, struct.pack("16sH22x", sys.argv[1].encode(), 0x1001))',
+  '    print("attached", flush=True)',
+  'except OSError:',
+  '    print("refused", flush=True)',
+  'sys.stdin.read()',
+].join('\n');
+
+async function firstLine(child: ChildProcessByStdio<Writable, Readable, null>): Promise<string> {
+  const [text] = (await once(child.stdout, 'data')) as [Buffer];
+  return text.toString().trim();
+}

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { lockFile } from '@heddle/host/file-lock';
+import { type FileLockError, lockFile } from '@heddle/host/file-lock';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { deriveUlaPool, GLOBAL_ID_BYTES } from '../allocation/ula-pool.ts';
 import { parsePasswd } from '../config/operators.ts';
@@ -76,7 +76,10 @@ function openKernel(instanceId: string): InterfaceKernel {
 }
 
 async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
-  const lock = await lockFile(path, { timeoutMs: LOCK_TIMEOUT_MS, signal: undefined });
+  const lock = await lockFile(path, { timeoutMs: LOCK_TIMEOUT_MS, signal: undefined }).catch((cause: FileLockError) => {
+    const code = cause.code === 'file-lock/busy' ? 'rest/busy' : 'interface/kernel-refused';
+    throw new TailnetError(code, cause.message, { cause, isRetryable: cause.isRetryable });
+  });
   try {
     return await work();
   } finally {
