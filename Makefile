@@ -1,5 +1,5 @@
 # Each target does all of its set-up on a machine that has Node.js 20.19 or newer, npm and make.
-.PHONY: demo test interop build soak bench clean install install_tun install_subnet uninstall uninstall_tun uninstall_subnet
+.PHONY: demo test interop build soak bench clean install install_tun uninstall uninstall_tun
 
 build: node_modules/.installed
 	@npm run --silent build
@@ -32,9 +32,9 @@ bench: build
 	tests/interop/install.sh
 	npx --no -- vitest run --config vitest.bench.config.ts
 
-# The REST daemons as services: TUN devices on port 3030, local subnets on port 3031, and the command heddle. It takes root,
-# or sudo where it is not root; the building is done by whoever began it. With DESTDIR the files go below that folder,
-# for a package, and no service is touched.
+# A REST daemon as a service, and the command heddle: install_tun has TUN devices on port 3030, install local subnets on port
+# 3031. It takes root, or sudo where it is not root; the building is done by whoever began it. With DESTDIR the files go
+# below that folder, for a package, and no service is touched.
 PREFIX ?= /usr/local
 DESTDIR ?=
 NODE := $(shell command -v node)
@@ -43,17 +43,16 @@ AS_ROOT := $(if $(DESTDIR)$(IS_ROOT),,sudo)
 AS_USER := $(if $(and $(IS_ROOT),$(SUDO_USER)),sudo -H -u '$(SUDO_USER)' env 'PATH=$(PATH)')
 INSTALLER := $(AS_ROOT) '$(NODE)' packages/daemon/install/install.mjs --prefix '$(PREFIX)' --destdir '$(DESTDIR)'
 
-install uninstall: DAEMONS := tun subnet
-install_tun uninstall_tun: DAEMONS := tun
-install_subnet uninstall_subnet: DAEMONS := subnet
+install uninstall: DAEMON := subnet
+install_tun uninstall_tun: DAEMON := tun
 
-install install_tun install_subnet:
+install install_tun:
 	@$(AS_USER) $(MAKE) --no-print-directory build
-	@$(INSTALLER) install $(DAEMONS)
+	@$(INSTALLER) install $(DAEMON)
 
 # Every device that the daemon made goes with it, and its logs and its state.
-uninstall uninstall_tun uninstall_subnet:
-	@$(INSTALLER) uninstall $(DAEMONS)
+uninstall uninstall_tun:
+	@$(INSTALLER) uninstall $(DAEMON)
 
 clean:
 	rm -rf node_modules packages/*/dist packages/*/node_modules
