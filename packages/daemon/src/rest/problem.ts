@@ -23,7 +23,7 @@ export function problemOf(code: InterfaceCode, detail: string): Problem {
 
 /** The words of any thrown value, for the log. */
 export function describeError(error: unknown): string {
-  const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const words = error instanceof Error ? `${error.name}: ${error.message}` : `A ${typeof error} was thrown`;
   return clipText(words, DETAIL_LENGTH_MAX);
 }
 

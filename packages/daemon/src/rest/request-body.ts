@@ -3,7 +3,7 @@
  * believed before anything is read; a body without one is counted as it comes.
  */
 
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import type { Shape } from '../schema/shape.ts';
 
@@ -34,13 +34,13 @@ export function checkLength({ headers }: IncomingMessage): void {
   if (Number(headers['content-length'] ?? 0) > BODY_BYTES_MAX) throw tooLarge();
 }
 
-/** Reads what is left of a body and forgets it, to a limit; the connection can be used again after it. */
-export function discardBody(request: IncomingMessage, response: ServerResponse): void {
+/** Reads what is left of a body and forgets it, at most 1 MiB; after it the connection can be used again. */
+export function discardBody(request: IncomingMessage): void {
   if (request.readableEnded || !hasBody(request)) return;
   let count = 0;
   request.on('data', (chunk: Uint8Array) => {
     count += chunk.length;
-    if (count > DISCARDED_BYTES_MAX) response.destroy();
+    if (count > DISCARDED_BYTES_MAX) request.socket.destroy();
   });
   request.on('error', () => {});
 }

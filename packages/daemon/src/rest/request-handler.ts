@@ -162,7 +162,7 @@ export class RequestHandler {
     if (response.headersSent || response.destroyed) return;
     // A client that was not told to go on may send the body or not: the connection is of no more use.
     sendAnswer(response, answer, this.#isClosing || (isAwaited && !request.readableEnded));
-    discardBody(request, response);
+    discardBody(request);
     if (answer.status < 300 && route !== undefined && route.method !== 'GET') {
       this.#log('info', 'Interfaces were changed', exchange);
     }

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingHttpHeaders, type RequestOptions } from 'node:http';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { FakeSubnetService, FakeTunService } from '../../test/fake-interfaces.ts';
 import { problemShape, subnetShape, tunShape } from '../schema/interface-api.ts';
@@ -104,6 +105,19 @@ function exchange({ port }: RestServer, text: string, host = '127.0.0.1'): Promi
       resolve(received);
     });
     socket.on('error', reject);
+  });
+}
+
+/** As {@link exchange}, and ends the client's side at once. */
+function send({ port }: RestServer, text: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }, () => socket.end(text));
+    let received = '';
+    socket.on('data', (chunk: Buffer) => {
+      received += chunk.toString();
+    });
+    socket.on('error', () => {});
+    socket.on('close', () => resolve(received));
   });
 }
 
@@ -477,6 +491,30 @@ describe('a body', () => {
     expect(text.match(/HTTP\/1\.1 \d{3}/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 415', 'HTTP/1.1 200']);
   });
 
+  it('that nobody wants and that does not end costs the connection', async () => {
+    const server = await start({ identify: () => undefined });
+    const head = 'Host: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n';
+    for (const line of ['POST /tun', 'GET /tun', 'DELETE /nothing']) {
+      const sentCount = await new Promise<number>((resolve) => {
+        let count = 0;
+        const socket = connect({ port: server.port, host: '127.0.0.1' }, () =>
+          socket.write(`${line} HTTP/1.1\r\n${head}`),
+        );
+        const chunk = `4000\r\n${'x'.repeat(0x4000)}\r\n`;
+        const send = () => {
+          while (count < 4_096 && socket.write(chunk)) count++;
+          count++;
+        };
+        socket.once('data', send).on('drain', send);
+        socket.on('error', () => {}).on('close', () => resolve(count));
+      });
+      // 1 MiB is 64 of them; the rest are buffers of both ends.
+      expect(sentCount).toBeGreaterThan(60);
+      expect(sentCount).toBeLessThan(4_096);
+    }
+    expect((await ask(server, '/healthz')).status).toBe(200);
+  });
+
   it('that breaks off in bad bytes costs the connection', async () => {
     const server = await start();
     const head = 'POST /tun HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n';
@@ -497,6 +535,43 @@ describe('what is no HTTP', () => {
       expect(head).toContain('content-type: application/problem+json');
       expect(JSON.parse(body)).toMatchObject({ code: 'rest/bad-request', status: 400 });
     }
+  });
+
+  it('never stops the server, whatever it is', async () => {
+    const server = await start();
+    const words = [
+      'GET ',
+      'POST ',
+      '/tun',
+      '/tun/%',
+      'http://',
+      ' HTTP/1.1',
+      '\r\n',
+      '\r\n\r\n',
+      'Host: localhost',
+      '{}',
+    ];
+    const more = [
+      'Content-Length: 2',
+      'Transfer-Encoding: chunked',
+      'Expect: 100-continue',
+      'Upgrade: x',
+      '0',
+      '\u0000',
+    ];
+    const bytes = fc.array(fc.oneof(fc.constantFrom(...words, ...more), fc.string({ maxLength: 9 })), {
+      maxLength: 24,
+    });
+    await fc.assert(
+      fc.asyncProperty(bytes, async (parts) => {
+        const answer = await send(server, parts.join(''));
+        expect(answer === '' || answer.startsWith('HTTP/1.1 ')).toBe(true);
+        expect(answer).not.toContain('"rest/internal"');
+      }),
+      { numRuns: 200 },
+    );
+    expect((await ask(server, '/healthz')).status).toBe(200);
+    expect(logged.filter(({ level }) => level !== 'info')).toEqual([]);
   });
 
   it('does not answer in place of a request that is being answered', async () => {
