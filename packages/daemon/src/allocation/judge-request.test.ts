@@ -156,6 +156,20 @@ describe('a network that somebody asks for', () => {
     expect(judge('10.1.1.0/24', given).refusals).toEqual(['10.1.1.0/24 lies inside network 10.1.0.0/16 of team "a"']);
   });
 
+  it('hears of a wide network also when a narrow one inside it is named before', () => {
+    const given: Given = { host: ETH0, own: [{ name: 'dummy0', cidr: '10.1.7.0/24' }] };
+    expect(judge('10.1.7.0/25', given).refusals).toEqual([
+      '10.1.7.0/25 lies inside subnet 10.1.7.0/24 of "dummy0"',
+      '10.1.7.0/25 lies inside network 10.1.0.0/16 of link "eth0"',
+    ]);
+  });
+
+  it('hears of what it meets in the order of addresses', () => {
+    const own = ['10.1.10.0/24', '10.1.9.0/24', '10.1.100.0/24'].map((cidr) => ({ name: 'tun0', cidr }));
+    const met = judge('10.1.0.0/16', { own }).refusals.map((text) => text.split(' ')[3]);
+    expect(met).toEqual(['10.1.9.0/24', '10.1.10.0/24', '10.1.100.0/24']);
+  });
+
   it('hears of everything it meets, and of a few when that is much', () => {
     const own = Array.from({ length: 300 }, (_, i) => ({ name: `dummy${i}`, cidr: `10.${i >> 6}.${i & 63}.0/24` }));
     const few = judge('10.0.0.0/22', { own }).refusals;
