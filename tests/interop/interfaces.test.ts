@@ -1,18 +1,22 @@
 import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRng } from '../../packages/proto/test/seeded-rng.ts';
 import { enterNamespace } from '../support/enter-namespace.ts';
 import { InterfaceDaemon } from '../support/interface-daemon.ts';
 import { run } from '../support/processes.ts';
+import { makeStubTeams } from '../support/stub-nebula.ts';
+import { TeamsDaemon } from '../support/teams-daemon.ts';
 
 const NAMESPACE = `heddle-if-${process.pid}`;
 const GUIDE = readFileSync(new URL('../../docs/guide/interfaces.md', import.meta.url), 'utf8');
+const HEDDLE = fileURLToPath(new URL('../../packages/daemon/dist/bundle/heddle.js', import.meta.url));
 const KILL_ROUNDS = 12;
 const KILL_AFTER_MS_MAX = 600;
 const WORKER_COUNT = 4;
@@ -226,6 +230,47 @@ describe('who may', () => {
     await tun.start();
   });
 });
+
+describe('the teams daemon with --rest', () => {
+  it('serves both, and keeps teams and subnets apart in both directions', async () => {
+    await Promise.all([tun.stop(), subnet.stop()]);
+    const home = join(folder, 'teams');
+    const configRoot = join(home, 'config');
+    mkdirSync(configRoot, { recursive: true, mode: 0o700 });
+    const nebula = makeStubTeams(home, configRoot, ['office']);
+    const config = join(configRoot, 'office', 'config.yml');
+    writeFileSync(config, readFileSync(config, 'utf8').replace('"disabled":true', '"disabled":false'));
+    const teams = new TeamsDaemon({ folder: home, configRoot, nebula, namespace: undefined, isRateLimited: false });
+    await teams.start('--rest');
+    await teams.ask({ action: 'provision' });
+    expect(await subnet.ask('POST', '/subnet', { cidr: '10.77.0.0/24' })).toMatchObject({
+      status: 409,
+      body: { code: 'allocation/overlap', detail: expect.stringContaining('"office"') },
+    });
+    expect((await heddle('subnet', 'free', '--prefix-length', '16', '--count', '2')).stdout).not.toContain('10.77.');
+    // The team comes after the subnet.
+    renameSync(config, `${config}.away`);
+    expect((await heddle('subnet', 'add', '10.77.0.0/24')).code).toBe(0);
+    renameSync(`${config}.away`, config);
+    expect(await teams.ask({ action: 'start', team: 'office' })).toMatchObject({
+      ok: false,
+      code: 'plan/reserved-subnet',
+      message: expect.stringContaining('heddle subnet delete 10.77.0.0/24'),
+    });
+    expect((await heddle('subnet', 'delete', '10.77.0.0/24')).code).toBe(0);
+    expect(await heddle('tun', 'create', '--name', 'lab0', '--owner', 'root')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('10.0.0.1'),
+    });
+    expect(JSON.parse((await heddle('tun', 'list', '--json')).stdout)).toMatchObject([{ name: 'lab0', owner: 0 }]);
+    expect((await heddle('tun', 'delete', 'lab0')).code).toBe(0);
+    await teams.stop();
+    expect(kernelLinks()).toEqual([]);
+    await Promise.all([tun.start(), subnet.start()]);
+  });
+});
+
+const heddle = (...args: string[]) => run(process.execPath, [HEDDLE, ...args]);
 
 describe('daemons that are killed', () => {
   it(`lose nothing they have acknowledged, and leave nothing that a start does not mend (seed ${SEED})`, async () => {

@@ -85,13 +85,16 @@ export class InterfaceBook {
     return this.#changes.run(() => this.#options.exclude(work));
   }
 
-  /** Looks at the machine; `except` is left out of what is busy. */
-  async look(except?: InterfaceRecord): Promise<Surroundings> {
+  /** Looks at the machine, as it is and as the store wants it. */
+  look(): Promise<Surroundings> {
+    return this.#look(this.records());
+  }
+
+  async #look(records: readonly InterfaceRecord[]): Promise<Surroundings> {
     const [host, teams] = await Promise.all([this.#kernel.readHost(), this.#options.readTeams()]);
-    const others = this.records().filter((record) => record !== except);
     return {
-      busy: readBusyPrefixes({ host, teams, own: others.flatMap(reservationsOf) }),
-      takenNames: new Set([...host.links.map(({ name }) => name), ...others.map(linkNameOf)]),
+      busy: readBusyPrefixes({ host, teams, own: records.flatMap(reservationsOf) }),
+      takenNames: new Set([...host.links.map(({ name }) => name), ...records.map(linkNameOf)]),
     };
   }
 
@@ -139,7 +142,10 @@ export class InterfaceBook {
   reconcile(): Promise<void> {
     return this.change(async () => {
       await this.#clearJournal();
-      for (const record of this.records()) await this.#restore(record);
+      // Read once: what is made again here cannot be in the way of the next, and thousands of records may be missing.
+      const { busy } = await this.#look([]);
+      const links = await this.links();
+      for (const record of this.records()) await this.#restore(record, links, busy);
     });
   }
 
@@ -161,16 +167,14 @@ export class InterfaceBook {
     ]);
   }
 
-  async #restore(record: InterfaceRecord): Promise<void> {
+  async #restore(record: InterfaceRecord, links: ReadonlyMap<string, KernelLink>, busy: BusyPrefixes): Promise<void> {
     const name = describeRecord(record);
     try {
-      const links = await this.links();
       const link = links.get(linkNameOf(record));
       if (link?.mark === record.mark) return await this.#kernel.repair(record);
       const elsewhere = [...links.values()].find(({ mark }) => mark === record.mark);
       if (elsewhere !== undefined) return this.#report(name, `its link is called "${elsewhere.name}" now`);
       if (link !== undefined) return this.#report(name, `a link of somebody else is called "${link.name}"`);
-      const { busy } = await this.look(record);
       const [refusal] = reservationsOf(record).flatMap(({ cidr }) => judgeRequest(networkOfText(cidr), busy).refusals);
       if (refusal !== undefined) return this.#report(name, refusal);
       await this.#makeLink(record);

@@ -175,7 +175,7 @@ export class LinuxKernel implements InterfaceKernel {
 
   /** @param record Undefined for a link that has no mark yet. */
   #indexOf(name: string, record: InterfaceRecord | undefined): number {
-    const link = this.#netlink.links().find((one) => one.name === name);
+    const link = this.#netlink.findLink(name);
     if (link !== undefined && (record === undefined || link.group === record.mark)) return link.index;
     throw new TailnetError('interface/kernel-refused', `The link "${name}" has gone`, { isRetryable: true });
   }

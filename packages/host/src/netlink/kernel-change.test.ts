@@ -164,7 +164,6 @@ describe('a route', () => {
       { prefix: 'fd00:9::/48', linkIndex, gateway: 'fd00:1::2', table: 1052, protocol: 200, metric: 7 },
       { prefix: '::/0', linkIndex, gateway: undefined, table: 254, protocol: 4, metric: 9 },
     ];
-    const before = netlink.routes();
     for (const route of ROUTES) {
       netlink.addRoute(route);
       expect(netlink.routes()).toContainEqual(expect.objectContaining({ ...route, type: 'unicast' }));
@@ -177,7 +176,11 @@ describe('a route', () => {
       netlink.deleteRoute(route);
       expect(errnoOf(() => netlink.deleteRoute(route))).toBe('ESRCH');
     }
-    expect(netlink.routes()).toEqual(before);
+    // The kernel makes routes of its own for IPv6 when it comes to it.
+    const left = netlink
+      .routes()
+      .filter(({ table, prefix }) => ROUTES.some((r) => r.table === table && r.prefix === prefix));
+    expect(left).toEqual([]);
   });
 
   inNamespace('of somebody else is not deleted, and one to nowhere is refused', (netlink) => {

@@ -11,8 +11,9 @@
  * ```
  */
 
-import { encodeAttribute, encodeNumberAttribute, viewOf } from './message.ts';
-import { checkInteger, checkLinkIndex, encodeCreateRequest, encodeRequest } from './request.ts';
+import { decodeLink, type Link } from './link.ts';
+import { decodeMessages, encodeAttribute, encodeNumberAttribute, viewOf } from './message.ts';
+import { checkInteger, checkLinkIndex, encodeCreateRequest, encodeQuestion, encodeRequest } from './request.ts';
 
 /** A link to make. */
 export interface NewLink {
@@ -36,6 +37,7 @@ export interface LinkChange {
 
 const RTM_NEWLINK = 0x10;
 const RTM_DELLINK = 0x11;
+const RTM_GETLINK = 0x12;
 const HEADER_BYTES = 16;
 const IFF_UP = 0x1;
 const IFLA_IFNAME = 3;
@@ -62,6 +64,25 @@ export function encodeAddLink(sequence: number, { name, kind, group }: NewLink):
     encodeAttribute(IFLA_IFNAME, encodeName(name)),
     encodeAttribute(IFLA_LINKINFO, encodeAttribute(IFLA_INFO_KIND, encodeKind(kind))),
   ]);
+}
+
+/**
+ * Encodes the question for one link; the answer is its RTM_NEWLINK, or an error.
+ * @throws {RangeError} when no link can have the name.
+ */
+export function encodeFindLink(sequence: number, name: string): Uint8Array {
+  return encodeQuestion(RTM_GETLINK, sequence, [encodeHeader(0), encodeAttribute(IFLA_IFNAME, encodeName(name))]);
+}
+
+/** Decodes a datagram of the answer to {@link encodeFindLink}; messages with another sequence number count as `none`. */
+export function decodeFoundLink(
+  sequence: number,
+  datagram: Uint8Array,
+): Link | 'none' | 'short' | 'bad-length' | 'bad-attribute' {
+  const { messages, problem } = decodeMessages(datagram);
+  if (problem !== undefined) return problem;
+  const answer = messages.find((message) => message.type === RTM_NEWLINK && message.sequence === sequence);
+  return answer === undefined ? 'none' : decodeLink(answer.body);
 }
 
 /**

@@ -223,6 +223,10 @@ describe.runIf(process.platform === 'linux')('the kernel below', () => {
     const netlink = Netlink.open();
     const lo = netlink.links().find(({ name }) => name === 'lo');
     expect(lo).toMatchObject({ index: 1, kind: undefined, isUp: true, isRunning: true });
+    expect(netlink.findLink('lo')).toEqual(lo);
+    expect(netlink.findLink('not-there')).toBeUndefined();
+    expect(netlink.findLink('lo')).toEqual(lo);
+    expect(() => netlink.findLink('tun%d')).toThrow(RangeError);
     expect(netlink.addresses()).toContainEqual(LOCALHOST);
     expect(netlink.routes()).toContainEqual({
       family: 4,

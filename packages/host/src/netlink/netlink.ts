@@ -18,7 +18,15 @@ import { type AddressKey, encodeAddAddress, encodeDeleteAddress, type NewAddress
 import { type DumpKind, decodeDumpPart, encodeDumpRequest } from './dump.ts';
 import { formatErrno } from './errno.ts';
 import { decodeLink, type Link } from './link.ts';
-import { encodeAddLink, encodeChangeLink, encodeDeleteLink, type LinkChange, type NewLink } from './link-request.ts';
+import {
+  decodeFoundLink,
+  encodeAddLink,
+  encodeChangeLink,
+  encodeDeleteLink,
+  encodeFindLink,
+  type LinkChange,
+  type NewLink,
+} from './link-request.ts';
 import { NetlinkError } from './netlink-error.ts';
 import { decodeRoutes, type Route } from './route.ts';
 import { encodeAddRoute, encodeDeleteRoute, type RouteRequest } from './route-request.ts';
@@ -68,6 +76,25 @@ export class Netlink {
       const link = decodeLink(body);
       return typeof link === 'string' ? link : [link];
     });
+  }
+
+  /**
+   * The link of that name; `undefined` when there is none. One exchange, however many links there are.
+   * @throws {NetlinkError} `netlink/unanswered` and others @throws {RangeError} when no link can have the name
+   * @throws {TypeError} after `close()`
+   */
+  findLink(name: string): Link | undefined {
+    const purpose = `find link "${name}"`;
+    this.#checkOpen();
+    const sequence = this.#nextSequence();
+    const socket = this.#send(purpose, encodeFindLink(sequence, name));
+    let found: Link | 'absent' | undefined;
+    try {
+      found = this.#receiveLink(socket, purpose, sequence);
+      return found === 'absent' ? undefined : found;
+    } finally {
+      if (found === undefined) this.#dropSocket();
+    }
   }
 
   /**
@@ -228,15 +255,33 @@ export class Netlink {
     throw new NetlinkError('netlink/changing', `The kernel has no memory to ${purpose}`);
   }
 
+  #receiveLink(socket: NetlinkSocket, purpose: string, sequence: number): Link | 'absent' {
+    for (let count = 0; count < STRAY_COUNT_MAX; count++) {
+      const datagram = this.#receive(socket, purpose);
+      const link = decodeFoundLink(sequence, datagram);
+      if (typeof link !== 'string') return link;
+      if (link !== 'none') throw invalidAnswer(link);
+      const ack = decodeAck(sequence, datagram);
+      if (ack.kind === 'malformed') throw invalidAnswer(ack.problem);
+      if (ack.kind !== 'refused') continue;
+      if (formatErrno(ack.errno) === 'ENODEV') return 'absent';
+      throw refusal('netlink/failed', purpose, ack.errno);
+    }
+    throw invalidAnswer('too-long');
+  }
+
+  /** The next datagram, which is due. */
+  #receive(socket: NetlinkSocket, purpose: string): Uint8Array {
+    const datagram = receiveFromKernel(socket, this.#buffer);
+    if (!('transient' in datagram)) return datagram;
+    const message = `It is unknown whether the kernel did ${purpose} (${datagram.transient})`;
+    throw new NetlinkError('netlink/unanswered', message, { errno: datagram.transient, cause: undefined });
+  }
+
   /** 0, or the number of the error. */
   #receiveAck(socket: NetlinkSocket, purpose: string, sequence: number): number {
     for (let count = 0; count < STRAY_COUNT_MAX; count++) {
-      const datagram = receiveFromKernel(socket, this.#buffer);
-      if ('transient' in datagram) {
-        const message = `It is unknown whether the kernel did ${purpose} (${datagram.transient})`;
-        throw new NetlinkError('netlink/unanswered', message, { errno: datagram.transient, cause: undefined });
-      }
-      const ack = decodeAck(sequence, datagram);
+      const ack = decodeAck(sequence, this.#receive(socket, purpose));
       if (ack.kind === 'malformed') throw invalidAnswer(ack.problem);
       if (ack.kind !== 'none') return ack.kind === 'done' ? 0 : ack.errno;
     }

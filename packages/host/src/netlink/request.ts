@@ -1,5 +1,5 @@
 /**
- * What the requests for changes have in common: the header, and the checks of what the caller gives. Pure.
+ * What the requests have in common: the header, and the checks of what the caller gives. Pure.
  */
 
 import { encodeMessage } from './message.ts';
@@ -12,6 +12,11 @@ const NLM_F_CREATE = 0x400;
 /** Encodes a request that is answered by an ack; `parts` are the fixed header and the attributes. */
 export function encodeRequest(type: number, sequence: number, parts: readonly Uint8Array[]): Uint8Array {
   return encodeMessage({ type, flags: NLM_F_REQUEST | NLM_F_ACK, sequence, port: 0 }, parts);
+}
+
+/** Encodes a question whose answer is the entry itself, or an error. */
+export function encodeQuestion(type: number, sequence: number, parts: readonly Uint8Array[]): Uint8Array {
+  return encodeMessage({ type, flags: NLM_F_REQUEST, sequence, port: 0 }, parts);
 }
 
 /** As {@link encodeRequest}, for what must not be there yet: otherwise the kernel answers EEXIST. */
