@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { type MacosHost, MacosInterfaces } from '@heddle/host/macos/macos-interfaces';
 import type { Address } from '@heddle/host/netlink/address';
 import type { Link } from '@heddle/host/netlink/link';
 import { Netlink } from '@heddle/host/netlink/netlink';
@@ -20,16 +21,43 @@ const NOTHING: HostFacts = {
  * What this machine uses now; nothing on systems whose kernel we cannot ask.
  * @throws {TailnetError} `plan/host-unknown` when the kernel does not answer.
  */
+export async function askHostFacts(): Promise<HostFacts> {
+  return process.platform === 'darwin' ? readMacosFacts(new MacosInterfaces()) : readHostFacts();
+}
+
+/** As {@link askHostFacts} on Linux; nothing on other systems. @throws {TailnetError} `plan/host-unknown` */
 export function readHostFacts(): HostFacts {
   if (process.platform !== 'linux') return NOTHING;
   try {
     return readLinux(Netlink.open());
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new TailnetError('plan/host-unknown', `The kernel does not tell its routes: ${reason}`, {
-      isRetryable: true,
-    });
+    throw createFailure(error);
   }
+}
+
+/** As {@link askHostFacts} on macOS, without ports. @throws {TailnetError} `plan/host-unknown` */
+export async function readMacosFacts(interfaces: Pick<MacosInterfaces, 'readHost'>): Promise<HostFacts> {
+  try {
+    return describeMacosHost(await interfaces.readHost());
+  } catch (error) {
+    throw createFailure(error);
+  }
+}
+
+/** What the commands of macOS say about addresses. No link there tells that it is one of heddle. */
+export function describeMacosHost({ links, addresses, routes }: MacosHost): HostFacts {
+  return {
+    ...NOTHING,
+    links: links.map(({ name, kind, isUp }) => ({ name, kind, isUp })),
+    addresses: addresses.map(({ link, cidr }) => ({ link, cidr })),
+    routes,
+  };
+}
+
+function createFailure(cause: unknown): TailnetError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const message = `The kernel does not tell its routes: ${reason}`;
+  return new TailnetError('plan/host-unknown', message, { isRetryable: true, cause });
 }
 
 function readLinux(netlink: Netlink): HostFacts {

@@ -6,7 +6,7 @@
  *
  * What is found in the journal at the start was interrupted: what was being made is taken back, what was being removed is
  * removed. A link is ours when it bears the mark of a record or of a journal entry, a random number that the kernel keeps
- * with the link from its first moment; its name and its alias prove nothing.
+ * with the link from its first moment; its name and its alias prove nothing. macOS keeps no such number: see MacosKernel.
  *
  * Everything that changes something runs one after another, and under a lock that other daemons of this machine take as
  * well, from the look at the kernel's tables to the address on the link: two never choose the same network.
@@ -56,6 +56,7 @@ export class InterfaceBook {
   readonly #store: BookOptions['store'];
   readonly #kernel: InterfaceKernel;
   readonly #changes = new SerialQueue(CHANGE_COUNT_MAX);
+  #isClosed = false;
 
   constructor(options: BookOptions) {
     this.#options = options;
@@ -73,16 +74,24 @@ export class InterfaceBook {
 
   /** The links of the machine by name. */
   async links(): Promise<ReadonlyMap<string, KernelLink>> {
-    return new Map((await this.#kernel.links()).map((link) => [link.name, link]));
+    return new Map((await this.#kernel.links(this.records())).map((link) => [link.name, link]));
   }
 
   /** Runs one change; only its work may call `make` and `remove`. */
   change<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#isClosed)
+      return Promise.reject(new TailnetError('rest/busy', 'The daemon is ending', { isRetryable: true }));
     if (this.#changes.isFull) {
       const message = `${CHANGE_COUNT_MAX} changes wait already`;
       return Promise.reject(new TailnetError('rest/busy', message, { isRetryable: true }));
     }
     return this.#changes.run(() => this.#options.exclude(work));
+  }
+
+  /** Refuses further changes, and resolves when those that were accepted have ended. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#changes.run(async () => {});
   }
 
   /** Looks at the machine, as it is and as the store wants it. */

@@ -7,7 +7,7 @@ export type SubnetKind = SubnetRecord['linkKind'];
 /** A link of the machine, whoever made it. */
 export interface KernelLink {
   readonly name: string;
-  /** 0: nobody's. */
+  /** 0: nobody's. On macOS, which keeps no mark, that of the record the link is taken for. */
   readonly mark: number;
   readonly mtu: number;
   /** Of a TUN device: a program has it open. */
@@ -18,7 +18,8 @@ export interface KernelLink {
  * The operating system, as far as devices and subnets need it.
  *
  * Error contract: what fails leaves nothing behind. Everything rejects with a TailnetError: `interface/no-privilege`,
- * `interface/kernel-refused`, `interface/unsupported` (this kind of link is not known), `tun/name-taken`.
+ * `interface/kernel-refused`, `interface/unsupported` (this kind of link is not known), `tun/name-taken`,
+ * `tun/not-supported` (a wish for the device that no device here meets), `allocation/overlap` (somebody was quicker).
  */
 export interface InterfaceKernel {
   /** What a TUN device is called here; numbers follow. */
@@ -30,7 +31,8 @@ export interface InterfaceKernel {
   /** Kinds of links for a subnet, the best first; kinds that were refused as unknown are left out. */
   readonly subnetKinds: readonly SubnetKind[];
   readHost(): Promise<HostFacts>;
-  links(): Promise<readonly KernelLink[]>;
+  /** @param records Those of heddle, among which a system without marks finds whose a link is. */
+  links(records: readonly InterfaceRecord[]): Promise<readonly KernelLink[]>;
   makeTun(record: TunRecord): Promise<void>;
   makeSubnet(record: SubnetRecord): Promise<void>;
   /** Sets again what somebody took from the link of the record, which is there: addresses, MTU, being up. */

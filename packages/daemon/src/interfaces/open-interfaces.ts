@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type FileLockError, lockFile } from '@heddle/host/file-lock';
+import { MacosInterfaces } from '@heddle/host/macos/macos-interfaces';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { deriveUlaPool, GLOBAL_ID_BYTES } from '../allocation/ula-pool.ts';
 import { parsePasswd } from '../config/operators.ts';
@@ -11,6 +13,7 @@ import { InterfaceBook, type InterfaceLog } from './interface-book.ts';
 import type { InterfaceKernel } from './interface-kernel.ts';
 import type { SubnetService, TunService } from './interface-service.ts';
 import { LinuxKernel } from './linux-kernel.ts';
+import { MacosKernel } from './macos-kernel.ts';
 import { drawMark } from './random-mark.ts';
 import { SubnetInterfaces } from './subnet-interfaces.ts';
 import { TunInterfaces } from './tun-interfaces.ts';
@@ -31,12 +34,14 @@ export interface OpenInterfaces {
   readonly subnet: SubnetService;
   /** Removes everything that is recorded. */
   removeAll(): Promise<void>;
-  /** Lets go of the devices that this process holds. */
-  close(): void;
+  /** Waits for the change that runs, then lets go of the devices that this process holds. Later changes fail. */
+  close(): Promise<void>;
 }
 
 /** How long a change waits for another daemon's. */
 const LOCK_TIMEOUT_MS = 5_000;
+/** While macOS takes a device away; each look starts a command. */
+const LOOK_AGAIN_MS = 20;
 
 /**
  * Makes the kernel as the state database says, and then serves changes.
@@ -44,7 +49,7 @@ const LOCK_TIMEOUT_MS = 5_000;
  */
 export async function openInterfaces(setup: InterfacesSetup): Promise<OpenInterfaces> {
   const { store, log, readTeams } = setup;
-  const kernel = openKernel(store.meta.instanceId);
+  const kernel = openKernel(store.meta.instanceId, log);
   const exclude = <T>(work: () => Promise<T>): Promise<T> => withLock(setup.lockPath, work);
   const book = new InterfaceBook({ store, kernel, exclude, readTeams, log });
   try {
@@ -66,12 +71,15 @@ export async function openInterfaces(setup: InterfacesSetup): Promise<OpenInterf
     tun: new TunInterfaces(options),
     subnet: new SubnetInterfaces(options),
     removeAll: () => book.removeAll(),
-    close: () => kernel.close(),
+    close: () => book.close().then(() => kernel.close()),
   };
 }
 
-function openKernel(instanceId: string): InterfaceKernel {
+function openKernel(instanceId: string, log: InterfaceLog): InterfaceKernel {
   if (process.platform === 'linux') return new LinuxKernel(instanceId);
+  if (process.platform === 'darwin') {
+    return new MacosKernel({ interfaces: new MacosInterfaces(), pause: () => sleep(LOOK_AGAIN_MS), log });
+  }
   throw new TailnetError('interface/unsupported', `There are no interfaces on ${process.platform}`);
 }
 

@@ -13,6 +13,7 @@ import { findProcessesByArgument } from '@heddle/host/process-search';
 import { createServiceNotifier } from '@heddle/host/service-notify';
 import { type FoundTeam, scanConfigRoot } from '../config/config-scan.ts';
 import { readOperators } from '../config/operators.ts';
+import { ensureTokenFile } from '../config/token-file.ts';
 import { createDeviceProbe } from '../drivers/device-probe.ts';
 import { NebulaDriver } from '../drivers/nebula-driver.ts';
 import { TailnetDriver } from '../drivers/tailnet-driver.ts';
@@ -20,8 +21,8 @@ import { TeamClaimsReader } from '../drivers/team-claims.ts';
 import { type TeamRoots, teamPaths } from '../drivers/team-paths.ts';
 import { ADDRESS_LOCK, DEFAULT_POOLS } from '../interface-daemon/interface-options.ts';
 import { type RestServers, serveBoth } from '../interface-daemon/serve-interfaces.ts';
-import { readTokenFile } from '../interface-daemon/token-file.ts';
-import { readHostFacts } from '../interfaces/host-facts.ts';
+
+import { askHostFacts } from '../interfaces/host-facts.ts';
 import { openInterfaces } from '../interfaces/open-interfaces.ts';
 import { createLogFile } from '../process/log-file.ts';
 import { createSocketGuard, installSignals } from '../process/process-guards.ts';
@@ -138,7 +139,7 @@ async function startRest({ options, world, log, operatorUids, store }: RestParts
     readTeams: async () => teams.read(),
     log,
   });
-  const token = tokenFile === undefined ? undefined : readTokenFile(tokenFile);
+  const token = tokenFile === undefined ? undefined : ensureTokenFile(tokenFile);
   return serveBoth({
     interfaces,
     ports: { tun: tunPort, subnet: subnetPort },
@@ -156,7 +157,7 @@ function createSupervisor({ options, world, log, store, roots }: Omit<Parts, 'si
     store,
     createDriver: driverFactory(options, world, roots),
     scan: () => scanConfigRoot(options.configRoot),
-    readHost: async () => readHostFacts(),
+    readHost: askHostFacts,
     log,
     bootId: readBootId(),
     nowMs: () => performance.now(),
@@ -179,7 +180,7 @@ function driverFactory(options: DaemonOptions, world: DaemonWorld, roots: TeamRo
 async function runDry(options: DaemonOptions, world: DaemonWorld): Promise<number> {
   const found = scanConfigRoot(options.configRoot);
   const createDriver = driverFactory(options, world, rootsOf(options));
-  const { text, isClear } = await describeDryRun(options, found, createDriver, readHostFacts());
+  const { text, isClear } = await describeDryRun(options, found, createDriver, await askHostFacts());
   world.out(text);
   return isClear ? 0 : 1;
 }

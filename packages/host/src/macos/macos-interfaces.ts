@@ -69,7 +69,7 @@ const TABLE_MAIN = 254;
 const PROTOCOL_KERNEL = 2;
 const PROTOCOL_STATIC = 4;
 
-/** Needs root for everything but `readHost`. Holds nothing itself: who makes a device keeps its handle. */
+/** Needs root for everything but reading. Holds nothing itself: who makes a device keeps its handle. */
 export class MacosInterfaces {
   readonly #system: MacosSystem;
 
@@ -79,7 +79,7 @@ export class MacosInterfaces {
 
   /** Asks for links, addresses and routes. @throws {MacosError} `macos/command-failed`, `macos/unknown-output` */
   async readHost(): Promise<MacosHost> {
-    const listing = await this.#readLinks();
+    const listing = await this.readLinks();
     const networks = new Set(listing.addresses.map((address) => `${address.link} ${networkOf(address)}`));
     const tables = [await this.#readRoutes(4), await this.#readRoutes(6)];
     return {
@@ -87,6 +87,13 @@ export class MacosInterfaces {
       routes: tables.flatMap(({ routes }) => routes).map((route) => describeRoute(route, networks)),
       unreadCount: tables.reduce((sum, { unreadCount }) => sum + unreadCount, listing.unreadCount),
     };
+  }
+
+  /** Asks for links and addresses alone. @throws {MacosError} `macos/command-failed`, `macos/unknown-output` */
+  async readLinks(): Promise<LinkListing> {
+    const listing = parseIfconfig(await this.#ask(listLinks()));
+    if (listing.links.length > 0) return listing;
+    throw new MacosError('macos/unknown-output', 'ifconfig names no link, not even "lo0"');
   }
 
   /**
@@ -120,7 +127,7 @@ export class MacosInterfaces {
   async addAlias(plan: PrefixedAddress): Promise<void> {
     addAlias(plan);
     const address = canonicalAddress(plan.address) ?? plan.address;
-    const { addresses } = await this.#readLinks();
+    const { addresses } = await this.readLinks();
     const taken = addresses.find((other) => other.address === address);
     if (taken) throw new MacosError('macos/address-taken', `Link "${taken.link}" has the address "${address}" already`);
     const isSecond = !address.includes(':') && addresses.some((other) => sharesNetwork(other, plan));
@@ -138,12 +145,6 @@ export class MacosInterfaces {
     const command = removeAlias(address);
     const result = await this.#system.run(command);
     if (hasFailed(result) && !result.stderr.includes(NOT_THERE)) throw createFailure(command, result);
-  }
-
-  async #readLinks(): Promise<LinkListing> {
-    const listing = parseIfconfig(await this.#ask(listLinks()));
-    if (listing.links.length > 0) return listing;
-    throw new MacosError('macos/unknown-output', 'ifconfig names no link, not even "lo0"');
   }
 
   async #readRoutes(family: 4 | 6): Promise<Exclude<ReturnType<typeof parseNetstat>, string>> {
