@@ -1,9 +1,9 @@
 /** What all commands have in common that speak with a REST daemon. */
 
+import { readTokenFile } from '../config/token-file.ts';
 import type { Shape } from '../schema/shape.ts';
 import { askRest, type RestAnswer, type RestQuestion, type RestTarget } from './rest-client.ts';
 import { formatAge, printable, writeJson } from './terminal.ts';
-import { readTokenFile } from './token-file.ts';
 import type { VerbCall } from './verbs.ts';
 
 interface RestOptions {

@@ -12,6 +12,7 @@ import { dirname, join } from 'node:path';
 import { createServiceNotifier } from '@heddle/host/service-notify';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { readOperators } from '../config/operators.ts';
+import { ensureTokenFile } from '../config/token-file.ts';
 import { TeamClaimsReader } from '../drivers/team-claims.ts';
 import { type OpenInterfaces, openInterfaces } from '../interfaces/open-interfaces.ts';
 import { installSignals } from '../process/process-guards.ts';
@@ -22,7 +23,6 @@ import { reasonOf } from '../socket/socket-path.ts';
 import { StateStore } from '../store/state-store.ts';
 import type { InterfaceDaemonOptions } from './interface-options.ts';
 import { serveInterfaces } from './serve-interfaces.ts';
-import { readTokenFile } from './token-file.ts';
 
 export interface InterfaceDaemonWorld {
   readonly env: NodeJS.ProcessEnv;
@@ -58,7 +58,7 @@ export async function runInterfaceDaemon(
       if (options.isRemoval) await removeAll(interfaces, world);
       else await serve({ options, world, log, signal, interfaces });
     } finally {
-      interfaces.close();
+      await interfaces.close();
     }
     return 0;
   } finally {
@@ -95,7 +95,7 @@ interface Serving {
 async function serve({ options, world, log, signal, interfaces }: Serving): Promise<void> {
   const { kind, port, tokenFile, configRoot } = options;
   const operatorUids = readOperators(join(configRoot, 'daemon.yml'), () => readFileSync('/etc/passwd', 'utf8'));
-  const token = tokenFile === undefined ? undefined : readTokenFile(tokenFile);
+  const token = tokenFile === undefined ? undefined : ensureTokenFile(tokenFile);
   const server = await serveInterfaces({ kind, port, interfaces, operatorUids, token, version: world.version, log });
   const notifier = createServiceNotifier(world.env, process.pid);
   notifier?.ready();

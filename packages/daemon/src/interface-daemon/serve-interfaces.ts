@@ -57,7 +57,7 @@ export async function serveBoth({ ports, ...options }: ServeBothOptions): Promis
   const servers = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
   const close = async (): Promise<void> => {
     await Promise.all(servers.map((server) => server.close()));
-    options.interfaces.close();
+    await options.interfaces.close();
   };
   const failed = starts.find((start) => start.status === 'rejected');
   if (failed === undefined) return { close };

@@ -153,6 +153,17 @@ describe('changes', () => {
   });
 });
 
+it('closing waits for the change that runs, and refuses later ones', async () => {
+  const book = openBook();
+  const making = book.change(() => book.make(TUN));
+  const closing = book.close();
+  await expect(book.change(() => book.make(SUBNET))).rejects.toMatchObject({ code: 'rest/busy' });
+  await closing;
+  expectAgreement();
+  expect(store.interfaces()).toEqual([TUN]);
+  await making;
+});
+
 describe('a start', () => {
   /** Stands for everything after the moment at which the process was killed. */
   const never = new Promise<never>(() => {});
