@@ -16,6 +16,7 @@ export const SERVICE_OPTIONS: ServiceOptions = {
   logFile: undefined,
   errFile: undefined,
   port: undefined,
+  isRest: false,
   logGroup: undefined,
   nebulaBinary: undefined,
   teamConfigPath: undefined,

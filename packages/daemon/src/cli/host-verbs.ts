@@ -32,6 +32,7 @@ const INSTALL_OPTIONS: readonly OptionSpec[] = [
   { flags: '--nebula-binary <path>', description: 'the program Nebula' },
   { flags: '--team-config <file>', description: 'configuration of the team in server mode' },
   { flags: '--api-base <url>', description: 'server that says whether the team is still allowed to run' },
+  { flags: '--rest', description: 'serve devices and subnets at localhost:3030 and :3031 too', default: false },
   DRY_RUN,
 ];
 

@@ -16,6 +16,7 @@ const OPTIONS: ServiceOptions = {
   logFile: undefined,
   errFile: undefined,
   port: undefined,
+  isRest: false,
   logGroup: undefined,
   nebulaBinary: undefined,
   teamConfigPath: undefined,
@@ -28,6 +29,7 @@ describe('a description', () => {
   it('of a desktop has the defaults of the daemon', () => {
     expect(describeWith({})).toEqual({
       mode: 'desktop',
+      isRest: false,
       nodePath: '/usr/bin/node',
       command: '/usr/local/bin/heddle',
       socketPath: '/var/run/tech.deltaops.cvpn/cmd.sock',

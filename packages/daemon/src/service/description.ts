@@ -34,6 +34,8 @@ export interface DesktopDescription extends CommonDescription {
   readonly logFile: string | undefined;
   /** Undefined: the supervisor looks for one. */
   readonly nebulaBinary: string | undefined;
+  /** True: it serves the REST API of devices and subnets as well. */
+  readonly isRest: boolean;
 }
 
 /** One team of a server runs by itself, without a supervisor; a timer asks whether it is still allowed to. */
@@ -67,6 +69,8 @@ export interface ServiceOptions {
   readonly logFile: string | undefined;
   /** Of a REST daemon: warnings and errors. */
   readonly errFile: string | undefined;
+  /** Of the supervisor: serve the REST API as well. */
+  readonly isRest: boolean;
   /** Of a REST daemon; text of a number. */
   readonly port: string | undefined;
   /** Group of this machine that may read the log of a REST daemon. Undefined: root's. */
@@ -82,6 +86,7 @@ export interface ServiceOptions {
  */
 export function describeService(options: ServiceOptions): ServiceDescription {
   const identity = identifyService(options);
+  if (options.isRest && identity.mode !== 'desktop') throw badOption('--rest is for the daemon of all teams');
   if (identity.mode === 'interfaces') return describeInterfaces(identity.daemon, options);
   if (options.errFile !== undefined || options.port !== undefined)
     throw badOption('--err-file and --port are for a REST daemon: say which with --daemon');
@@ -132,6 +137,7 @@ function describeDesktop(common: CommonDescription, options: ServiceOptions): De
     stateDbPath: checkServicePath('the state database', options.stateDbPath ?? SERVICE_DEFAULTS.stateDbPath),
     logFile: options.logFile === undefined ? undefined : checkServicePath('the log file', options.logFile),
     nebulaBinary: options.nebulaBinary === undefined ? undefined : checkServicePath('Nebula', options.nebulaBinary),
+    isRest: options.isRest,
   };
 }
 

@@ -28,7 +28,7 @@ const install = (options: Partial<ServiceOptions> = {}, manager: ServiceManager 
 
 const uninstall = (team?: string, purgedPaths: readonly string[] = [], manager: ServiceManager = 'systemd') => {
   const identity = team === undefined ? ({ mode: 'desktop' } as const) : ({ mode: 'server', team } as const);
-  return uninstallService({ manager, units: listUnits(identity, manager), purgedPaths }, system);
+  return uninstallService({ manager, units: listUnits(identity, manager), clean: undefined, purgedPaths }, system);
 };
 
 const SERVER = { team: 'acme', nebulaBinary: '/usr/bin/nebula' };
@@ -278,6 +278,36 @@ describe('a command of the command line', () => {
     expect(system.purged).toEqual(['/etc/catalyst-networks/acme']);
     await run('uninstall', { isPurge: true, stateDbPath: '/srv/other/state.db' });
     expect(system.purged.at(-1)).toBe('/srv/other/state.db');
+  });
+
+  it('purges devices and subnets before the state that knows them, and not at all when they cannot be removed', async () => {
+    const program = '/usr/local/lib/heddle/bin/tun-daemon.js';
+    const clean = `/usr/bin/node ${program} --remove-all --state-db-path /var/lib/tech.deltaops.cvpn/state.db`;
+    for (const path of [program, '/var/lib/tech.deltaops.cvpn/state.db']) system.present.add(path);
+    await run('install-systemd', { isRest: true });
+    expect(system.files.get(UNIT)).toMatch(/^ExecStart=.* --rest$/m);
+    expect(await run('uninstall', { isDryRun: true, isPurge: true })).toContain(clean);
+    system.answers.set(clean, [{ code: 1, stdout: '', stderr: 'the kernel refused' }]);
+    await expect(run('uninstall', { isPurge: true })).rejects.toMatchObject({ code: 'service/devices-left' });
+    expect([system.files.has(UNIT), system.purged]).toEqual([true, []]);
+    system.answers.delete(clean);
+    system.commands.length = 0;
+    await run('uninstall', { isPurge: true });
+    expect(system.commands.slice(0, 2)).toEqual(['systemctl disable --now heddle.service', clean]);
+    expect(system.purged).toEqual(['/etc/catalyst-networks', '/var/lib/tech.deltaops.cvpn']);
+  });
+
+  it('leaves the state of a REST daemon in the folder of the states', async () => {
+    system.present.add('/var/lib/tech.deltaops.cvpn/subnet.db');
+    await run('uninstall', { isPurge: true });
+    const folder = '/var/lib/tech.deltaops.cvpn';
+    expect(system.purged).toEqual(['/etc/catalyst-networks', `${folder}/state.db`, `${folder}/teams`]);
+  });
+
+  it('serves the REST API only in the daemon of all teams', async () => {
+    const failure = { code: 'service/bad-option', message: expect.stringContaining('--rest') };
+    await expect(run('install-systemd', { isRest: true, team: 'acme' })).rejects.toMatchObject(failure);
+    await expect(run('install-systemd', { isRest: true, daemon: 'tun' })).rejects.toMatchObject(failure);
   });
 
   it('purges no folder of the system or of a person', async () => {

@@ -5,6 +5,7 @@
 
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { reasonOf } from '../socket/socket-path.ts';
+import type { Command } from './service-command-line.ts';
 import {
   listForgetSteps,
   listStartSteps,
@@ -14,7 +15,7 @@ import {
   type ServicePlan,
 } from './service-plan.ts';
 import type { ServiceSystem } from './service-system.ts';
-import { runSteps, trySteps } from './step-runner.ts';
+import { describeResult, runSteps, trySteps } from './step-runner.ts';
 import { isOurUnit, type ServiceManager, type UnitName } from './unit-names.ts';
 
 /** Readable for all, as both managers demand. */
@@ -68,6 +69,8 @@ export async function installService(plan: ServicePlan, system: ServiceSystem): 
 export interface Removal {
   readonly manager: ServiceManager;
   readonly units: readonly UnitName[];
+  /** Removes the devices and subnets that the state knows of; undefined: there are none, or they stay. */
+  readonly clean: Command | undefined;
   /** Files and folders that go as well; empty keeps configuration and state. */
   readonly purgedPaths: readonly string[];
 }
@@ -75,17 +78,28 @@ export interface Removal {
 /**
  * Stops the service and removes its files.
  * @throws {TailnetError} `service/not-root`, `service/no-systemd`, `service/no-launchd`, `service/foreign-unit` before
- *   anything is touched, `service/command-failed`, `service/file-failed`.
+ *   anything is touched, `service/devices-left` before any file is, `service/command-failed`, `service/file-failed`.
  */
 export async function uninstallService(removal: Removal, system: ServiceSystem): Promise<Uninstalled> {
-  const { manager, purgedPaths } = removal;
+  const { manager, clean, purgedPaths } = removal;
   await checkMachine(manager, system);
   const units = await findOurUnits(removal.units, system);
   await runSteps(listStopSteps(manager, units), system);
+  if (clean !== undefined) await removeDevices(clean, system);
   for (const { path } of units) await attempt('remove', path, system.remove(path));
   await runSteps(listForgetSteps(manager, units), system);
   for (const path of purgedPaths) await attempt('remove', path, system.removeTree(path));
   return { removed: units.map(({ path }) => path), purged: purgedPaths };
+}
+
+/**
+ * Runs the command that removes devices.
+ * @throws {TailnetError} `service/devices-left`.
+ */
+export async function removeDevices(command: Command, system: ServiceSystem): Promise<void> {
+  const [program, ...args] = command;
+  const result = await system.run(program, args);
+  if (result.code !== 0) throw new TailnetError('service/devices-left', describeResult(command, result));
 }
 
 /**

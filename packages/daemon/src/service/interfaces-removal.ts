@@ -4,15 +4,14 @@
  */
 
 import { posix } from 'node:path';
-import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { SERVICE_DEFAULTS } from './description.ts';
-import { attempt, checkRoot, findOurUnits, isManaged } from './installer.ts';
+import { attempt, checkRoot, findOurUnits, isManaged, removeDevices } from './installer.ts';
 import type { InterfacesDescription } from './interfaces-description.ts';
 import { launchdLogPath } from './launchd-plist.ts';
 import { type Command, describeRemoveAll } from './service-command-line.ts';
 import { listForgetSteps, listStopSteps, type ServiceStep } from './service-plan.ts';
 import type { ServiceSystem } from './service-system.ts';
-import { describeResult, runSteps } from './step-runner.ts';
+import { runSteps } from './step-runner.ts';
 import { checkFolder } from './systemd-sandbox.ts';
 import { isOurUnit, listUnits, type ServiceManager, type UnitName } from './unit-names.ts';
 
@@ -83,12 +82,6 @@ export function listRemovalCommands({ stop, clean, forget }: InterfacesRemoval):
 /** The paths of a removal, in their order. */
 export function listRemoved({ units, paths }: Pick<InterfacesRemoval, 'units' | 'paths'>): readonly string[] {
   return [...units.map(({ path }) => path), ...paths];
-}
-
-async function removeDevices(command: Command, system: ServiceSystem): Promise<void> {
-  const [program, ...args] = command;
-  const result = await system.run(program, args);
-  if (result.code !== 0) throw new TailnetError('service/devices-left', describeResult(command, result));
 }
 
 /** As many as the daemon keeps of each log. */

@@ -18,6 +18,7 @@ const OPTIONS: ServiceOptions = {
   logFile: undefined,
   errFile: undefined,
   port: undefined,
+  isRest: false,
   logGroup: undefined,
   nebulaBinary: undefined,
   teamConfigPath: undefined,

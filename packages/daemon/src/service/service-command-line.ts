@@ -6,7 +6,7 @@ export type Command = readonly [program: string, ...args: string[]];
 
 /** The supervisor of all teams. */
 export function describeSupervisor(description: DesktopDescription): Command {
-  const { nodePath, command, socketPath, configRoot, stateDbPath, nebulaBinary, logFile } = description;
+  const { nodePath, command, socketPath, configRoot, stateDbPath, nebulaBinary, logFile, isRest } = description;
   return [
     nodePath,
     command,
@@ -14,6 +14,7 @@ export function describeSupervisor(description: DesktopDescription): Command {
     ...['--config-root', configRoot, '--state-db-path', stateDbPath, '--autostart'],
     ...(nebulaBinary === undefined ? [] : ['--nebula-binary', nebulaBinary]),
     ...(logFile === undefined ? [] : ['--log-file', logFile]),
+    ...(isRest ? ['--rest'] : []),
   ];
 }
 
@@ -45,7 +46,11 @@ export function describeInterfaceDaemon(description: InterfacesDescription): Com
 }
 
 /** The same program, to remove every device that it made. It refuses while the daemon runs. */
-export function describeRemoveAll({ nodePath, command, stateDbPath }: InterfacesDescription): Command {
+export function describeRemoveAll({
+  nodePath,
+  command,
+  stateDbPath,
+}: Pick<InterfacesDescription, 'nodePath' | 'command' | 'stateDbPath'>): Command {
   return [nodePath, command, '--remove-all', '--state-db-path', stateDbPath];
 }
 

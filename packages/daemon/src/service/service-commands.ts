@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import {
   describeService,
   identifyService,
@@ -8,7 +9,7 @@ import {
 import { findOurUnits, installService, type Removal, UNIT_MODE, uninstallService } from './installer.ts';
 import { describeInterfaces, type InterfacesDescription } from './interfaces-description.ts';
 import { listRemovalCommands, listRemoved, planRemoval, removeInterfaces } from './interfaces-removal.ts';
-import { type Command, describeInterfaceDaemon } from './service-command-line.ts';
+import { type Command, describeInterfaceDaemon, describeRemoveAll } from './service-command-line.ts';
 import { checkServicePath } from './service-path.ts';
 import {
   listForgetSteps,
@@ -19,6 +20,7 @@ import {
   planService,
   type ServicePlan,
   type ServiceStep,
+  type TeamsIdentity,
 } from './service-plan.ts';
 import type { ServiceSystem } from './service-system.ts';
 import { listUnits, type ServiceManager } from './unit-names.ts';
@@ -83,8 +85,8 @@ async function uninstall(options: ServiceCommandOptions, { system }: ServiceComm
   if (identity.mode === 'interfaces') {
     return uninstallInterfaces(manager, describeInterfaces(identity.daemon, options), { options, system });
   }
-  const purgedPaths = options.isPurge ? listPurgedPaths(identity, readPurgePaths(options)) : [];
-  const removal: Removal = { manager, units: listUnits(identity, manager), purgedPaths };
+  const purge = options.isPurge ? await planPurge(identity, options, system) : KEEP;
+  const removal: Removal = { manager, units: listUnits(identity, manager), ...purge };
   if (options.isDryRun) return reportRemoval(removal, system);
   const { removed, purged } = await uninstallService(removal, system);
   const lines = [...removed, ...purged].map((path) => `Removed ${path}\n`);
@@ -93,6 +95,34 @@ async function uninstall(options: ServiceCommandOptions, { system }: ServiceComm
     json: { ok: true, manager, removed, purged },
     text: [...(removed.length === 0 ? ['No service of heddle is installed here\n'] : []), ...lines, ...kept].join(''),
   };
+}
+
+type Purge = Pick<Removal, 'clean' | 'purgedPaths'>;
+
+const KEEP: Purge = { clean: undefined, purgedPaths: [] };
+
+async function planPurge(
+  identity: TeamsIdentity,
+  options: ServiceCommandOptions,
+  system: ServiceSystem,
+): Promise<Purge> {
+  const paths = readPurgePaths(options);
+  const purgedPaths = listPurgedPaths(identity, paths, await hasStateOfOthers(paths.stateDbPath, system));
+  const { nodePath, packageFolder } = options;
+  const { stateDbPath } = paths;
+  // Either program removes all that a state database knows of.
+  const command = posix.join(packageFolder, 'bin', 'tun-daemon.js');
+  const isCleanable =
+    identity.mode === 'desktop' && (await system.isPresent(stateDbPath)) && (await system.isPresent(command));
+  return { clean: isCleanable ? describeRemoveAll({ nodePath, command, stateDbPath }) : undefined, purgedPaths };
+}
+
+/** True when one of the REST daemons has its state in the folder too. */
+async function hasStateOfOthers(stateDbPath: string, system: ServiceSystem): Promise<boolean> {
+  const folder = posix.dirname(stateDbPath);
+  return (
+    (await system.isPresent(posix.join(folder, 'tun.db'))) || (await system.isPresent(posix.join(folder, 'subnet.db')))
+  );
 }
 
 async function uninstallInterfaces(
@@ -167,9 +197,13 @@ function reportPlan(plan: ServicePlan, description: ServiceDescription): Report 
 }
 
 async function reportRemoval(removal: Removal, system: ServiceSystem): Promise<Report> {
-  const { manager, purgedPaths } = removal;
+  const { manager, clean, purgedPaths } = removal;
   const units = await findOurUnits(removal.units, system);
-  const commands = commandsOf([...listStopSteps(manager, units), ...listForgetSteps(manager, units)]);
+  const commands = [
+    ...commandsOf(listStopSteps(manager, units)),
+    ...(clean === undefined ? [] : [clean]),
+    ...commandsOf(listForgetSteps(manager, units)),
+  ];
   const removed = units.map(({ path }) => path);
   return {
     json: { ok: true, dryRun: true, manager, removed, purged: purgedPaths, commands },

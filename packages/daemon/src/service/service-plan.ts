@@ -98,12 +98,18 @@ export type PurgePaths = Pick<Extract<ServiceDescription, { mode: 'desktop' }>, 
  * the state. The folder around a state database goes only when it is the default one, which is ours alone.
  * @throws {TailnetError} `service/bad-path` when that would be a folder of the system.
  */
-export function listPurgedPaths(identity: TeamsIdentity, paths: PurgePaths): readonly string[] {
+export function listPurgedPaths(
+  identity: TeamsIdentity,
+  paths: PurgePaths,
+  isFolderShared: boolean,
+): readonly string[] {
   checkFolder(paths.configRoot);
   if (identity.mode === 'server') return [posix.join(paths.configRoot, identity.team)];
   checkFolder(posix.dirname(paths.stateDbPath));
-  const isDefault = paths.stateDbPath === SERVICE_DEFAULTS.stateDbPath;
-  return [paths.configRoot, isDefault ? posix.dirname(paths.stateDbPath) : paths.stateDbPath];
+  const folder = posix.dirname(paths.stateDbPath);
+  if (paths.stateDbPath !== SERVICE_DEFAULTS.stateDbPath) return [paths.configRoot, paths.stateDbPath];
+  if (isFolderShared) return [paths.configRoot, paths.stateDbPath, posix.join(folder, 'teams')];
+  return [paths.configRoot, folder];
 }
 
 // A job that was disabled by hand stays so over bootout and fails to load; one that is loaded fails to load again.

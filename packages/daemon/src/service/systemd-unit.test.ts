@@ -21,6 +21,7 @@ const OPTIONS: ServiceOptions = {
   logFile: undefined,
   errFile: undefined,
   port: undefined,
+  isRest: false,
   logGroup: undefined,
   nebulaBinary: '/bin/sh',
   teamConfigPath: undefined,

@@ -19,6 +19,7 @@ export interface ServiceFlags {
   readonly apiBase?: string | undefined;
   readonly dryRun?: boolean | undefined;
   readonly purge?: boolean | undefined;
+  readonly rest?: boolean | undefined;
 }
 
 /** `heddle install-systemd`, `install-launchd` and `uninstall`. */
@@ -50,6 +51,7 @@ export async function service(
     isDryRun: flags.dryRun ?? false,
     isJson: terminal.isJson,
     isPurge: flags.purge ?? false,
+    isRest: flags.rest ?? false,
   };
   await runServiceCommand(verb, options, { out: terminal.out, system: createServiceSystem() });
 }
