@@ -22,6 +22,7 @@ const KILL_AFTER_MS_MAX = 600;
 const WORKER_COUNT = 4;
 /** Of each worker in a round that is not killed before. */
 const OPERATION_COUNT = 50;
+const SCHEMATHESIS = process.env['HEDDLE_SCHEMATHESIS'];
 const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 
 let folder: string;
@@ -228,6 +229,20 @@ describe('who may', () => {
     await other.stop();
     rmSync(join(folder, 'config'), { recursive: true });
     await tun.start();
+  });
+});
+
+describe.skipIf(SCHEMATHESIS === undefined)('schemathesis (set HEDDLE_SCHEMATHESIS to its path)', () => {
+  it.each(['tun', 'subnet'])('finds nothing in /%s of the real thing', { timeout: 120_000 }, async (kind) => {
+    const daemon = kind === 'tun' ? tun : subnet;
+    const config = fileURLToPath(new URL('../../packages/daemon/test/schemathesis.toml', import.meta.url));
+    const url = `http://127.0.0.1:${daemon.port}/openapi.json`;
+    const args = ['--config-file', config, 'run', url, '--checks', 'all', '--max-examples', '10'];
+    const { code, stdout } = await run(SCHEMATHESIS ?? '', args, { timeoutMs: 100_000 });
+    expect(code === 0 ? '' : stdout).toBe('');
+    expect(networksByLink()).toEqual(await listed());
+    await deleteAll();
+    expect(kernelLinks()).toEqual([]);
   });
 });
 
