@@ -43,7 +43,8 @@ export interface RestServer {
 const CONNECTION_COUNT_MAX = 256;
 const REQUEST_COUNT_MAX_PER_CONNECTION = 10_000;
 const HEADER_BYTES_MAX = 8_192;
-const RECEIVE_TIMEOUT_MS = 10_000;
+/** A request that is not there after this, looked at every {@link RECEIVE_CHECK_MS}: 10 s at most. */
+const RECEIVE_TIMEOUT_MS = 7_500;
 const RECEIVE_CHECK_MS = 2_500;
 const KEEP_ALIVE_TIMEOUT_MS = 5_000;
 /** Nothing sent or received: longer than anything takes to be answered. */
