@@ -37,7 +37,8 @@ export function createFakeSetup(
   return { kernel, store, tun: new TunInterfaces(options), subnet: new SubnetInterfaces(options) };
 }
 
-function mustParse(text: string): NonNullable<ReturnType<typeof parsePrefix>> {
+/** Of text that a test wrote. */
+export function mustParse(text: string): NonNullable<ReturnType<typeof parsePrefix>> {
   const prefix = parsePrefix(text);
   if (prefix === undefined) throw new TypeError(text);
   return prefix;
