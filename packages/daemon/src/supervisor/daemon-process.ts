@@ -21,7 +21,6 @@ import { TeamClaimsReader } from '../drivers/team-claims.ts';
 import { type TeamRoots, teamPaths } from '../drivers/team-paths.ts';
 import { ADDRESS_LOCK, DEFAULT_POOLS } from '../interface-daemon/interface-options.ts';
 import { type RestServers, serveBoth } from '../interface-daemon/serve-interfaces.ts';
-
 import { askHostFacts } from '../interfaces/host-facts.ts';
 import { openInterfaces } from '../interfaces/open-interfaces.ts';
 import { createLogFile } from '../process/log-file.ts';

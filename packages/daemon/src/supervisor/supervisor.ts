@@ -13,6 +13,7 @@ import type { RememberedChoice, TeamClaims } from '../plan/claims.ts';
 import type { HostFacts } from '../plan/host-facts.ts';
 import { type Plan, planStart } from '../plan/plan.ts';
 import { planAll, type TeamPlan } from '../plan/plan-all.ts';
+import { withoutTeamUtuns } from '../plan/team-utuns.ts';
 import type { TeamEvent, TeamInfo } from '../schema/team-info.ts';
 import type { TeamRecord } from '../store/records.ts';
 import type { StateStore } from '../store/state-store.ts';
@@ -203,7 +204,7 @@ export class Supervisor {
     }
     const readable = new Set(claims.map(({ team }) => team));
     const running = this.#othersOf('').filter(({ team }) => readable.has(team));
-    const plans = planAll(claims, await this.#options.readHost(), remembered, running);
+    const plans = planAll(claims, await this.#readHost(), remembered, running);
     return [...plans, ...broken].filter(({ team }) => name === undefined || team === name);
   }
 
@@ -312,7 +313,7 @@ export class Supervisor {
     const needs = await this.#team(name).driver.inspect();
     const { claims, certNotAfterUnixMs } = needs;
     this.#claims.delete(name);
-    const plan = planStart(claims, this.#othersOf(name), await this.#options.readHost(), this.#remembered(name, needs));
+    const plan = planStart(claims, this.#othersOf(name), await this.#readHost(), this.#remembered(name, needs));
     for (const { severity, message } of plan.findings) {
       if (severity !== 'refusal') this.#options.log(severity === 'warning' ? 'warn' : 'info', message, { team: name });
     }
@@ -323,6 +324,10 @@ export class Supervisor {
     const got = { device, listenPort, proxyPort, networks, certNotAfterUnixMs };
     await this.#change(() => [this.#update(name, got)]);
     return { device, listenPort, proxyPort };
+  }
+
+  async #readHost(): Promise<HostFacts> {
+    return withoutTeamUtuns(await this.#options.readHost(), this.#othersOf(''));
   }
 
   /** What the other teams that are up, or about to be, have taken. */
