@@ -189,6 +189,15 @@ describe('a plan', () => {
     host = { ...NOTHING_USED, usedUdpPorts: [4242] };
     expect(await supervisor.plan('acme')).toMatchObject([{ team: 'acme', plan: { kind: 'clear', listenPort: 4242 } }]);
   });
+  it('takes a device that macOS named for that of the running team whose address it has', async () => {
+    const links = [{ name: 'utun4', kind: 'utun', isUp: true }];
+    host = { ...NOTHING_USED, links, addresses: [{ link: 'utun4', cidr: '10.1.0.2/24' }] };
+    expect(await supervisor.plan('acme')).toMatchObject([{ plan: { kind: 'refused' } }]);
+    host = NOTHING_USED;
+    await supervisor.start('acme');
+    host = { ...NOTHING_USED, links, addresses: [{ link: 'utun4', cidr: '10.1.0.2/24' }] };
+    expect(await supervisor.plan('acme')).toMatchObject([{ plan: { kind: 'clear' } }]);
+  });
 });
 
 describe('switch', () => {
