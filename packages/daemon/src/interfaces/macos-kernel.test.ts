@@ -105,6 +105,7 @@ describe('a TUN device', () => {
     await kernel.makeSubnet(MAC_SUBNET);
     kernel.close();
     kernel.close();
+    expect(kernel.isHeld(MAC_TUN)).toBe(false);
     expect(mac.links.has('utun7')).toBe(false);
     expect(mac.aliases()).toEqual(['10.1.0.1/24']);
   });
@@ -168,7 +169,17 @@ describe('a subnet', () => {
     await expect(kernel.makeSubnet(MAC_SUBNET)).rejects.toEqual(refusal('allocation/overlap', '"lo0"'));
     expect(await listOwn(kernel, [MAC_SUBNET])).toEqual([]);
     await kernel.remove(MAC_SUBNET);
+    await kernel.remove(MAC_SUBNET);
     expect(mac.aliases()).toEqual(['10.1.0.1/24']);
+  });
+
+  it('that came too late is made when the address has gone', async () => {
+    mac.addLink('en1', ['10.1.0.1/24']);
+    const kernel = setup.createKernel();
+    await expect(kernel.makeSubnet(MAC_SUBNET)).rejects.toEqual(refusal('allocation/overlap', '"en1"'));
+    mac.links.delete('en1');
+    await kernel.makeSubnet(MAC_SUBNET);
+    expect(await listOwn(kernel, [MAC_SUBNET])).toEqual([['lo0:0', 1002]]);
   });
 
   it('is taken back when it would be of a single host, beside another address of the network', async () => {

@@ -18,7 +18,12 @@ import { formatPrefix } from '@heddle/proto/ip/prefix';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { networkOf } from '../allocation/cidr-text.ts';
 import type { HostFacts } from '../plan/host-facts.ts';
-import type { InterfaceRecord, SubnetRecord, TunRecord } from '../store/interface-records.ts';
+import {
+  INTERFACE_COUNT_MAX,
+  type InterfaceRecord,
+  type SubnetRecord,
+  type TunRecord,
+} from '../store/interface-records.ts';
 import { describeMacosHost } from './host-facts.ts';
 import type { InterfaceLog } from './interface-book.ts';
 import type { InterfaceKernel, KernelLink, SubnetKind } from './interface-kernel.ts';
@@ -46,7 +51,7 @@ export class MacosKernel implements InterfaceKernel {
   readonly #options: MacosKernelOptions;
   /** Open devices by name. */
   readonly #held = new Map<string, HeldTun>();
-  /** Marks of records whose address somebody else has; at most one for each record and one for what is being made. */
+  /** Marks of records whose address somebody else has, the latest; a removal that failed later may come again. */
   readonly #refusedMarks = new Set<number>();
   #unreadCount = 0;
 
@@ -92,7 +97,7 @@ export class MacosKernel implements InterfaceKernel {
     try {
       await translate(() => this.#interfaces.addAlias(aliasOf(record)));
     } catch (error) {
-      if (error instanceof TailnetError && error.code === OVERLAP) this.#refusedMarks.add(record.mark);
+      if (error instanceof TailnetError && error.code === OVERLAP) this.#noteRefusal(record);
       throw error;
     }
     await this.#confirm(record);
@@ -113,7 +118,6 @@ export class MacosKernel implements InterfaceKernel {
     if (this.#hasAlias(await this.#list(), record)) {
       await translate(() => this.#interfaces.removeAlias(record.address));
     }
-    this.#refusedMarks.delete(record.mark);
   }
 
   isHeld({ name, mark }: TunRecord): boolean {
@@ -135,6 +139,12 @@ export class MacosKernel implements InterfaceKernel {
     return addresses.some((one) => {
       return one.link === LOOPBACK_LINK && one.address === address && one.prefixBits === prefixBits;
     });
+  }
+
+  #noteRefusal({ mark }: SubnetRecord): void {
+    const [oldest] = this.#refusedMarks;
+    if (oldest !== undefined && this.#refusedMarks.size === INTERFACE_COUNT_MAX) this.#refusedMarks.delete(oldest);
+    this.#refusedMarks.add(mark);
   }
 
   /** Another address of the network that came meanwhile makes ours one of a single host, which is not what was asked. */
