@@ -28,6 +28,7 @@ import { describeMacosHost } from './host-facts.ts';
 import type { InterfaceLog } from './interface-book.ts';
 import type { InterfaceKernel, KernelLink, SubnetKind } from './interface-kernel.ts';
 
+/** What a {@link MacosKernel} works with. */
 export interface MacosKernelOptions {
   readonly interfaces: MacosInterfaces;
   /** Waits a moment between two looks at a device that is going. */
@@ -42,6 +43,7 @@ interface HeldTun {
   readonly tun: Utun;
 }
 
+/** The devices and subnets of macOS; errors as those of {@link InterfaceKernel}. */
 export class MacosKernel implements InterfaceKernel {
   readonly tunPrefix = 'utun';
   readonly subnetPrefix = 'lo0:';
