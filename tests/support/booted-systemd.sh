@@ -50,8 +50,10 @@ boot() {
   make_groups
   exec 3<&0
   sh "$0" enter "$groups" "$@" 3<&- &
-  { cat <&3; kill -KILL $!; } >/dev/null 2>&1 &
-  wait $! || true
+  machine=$!
+  # Systemd rather than unshare, which then waits until nothing is left of it.
+  { cat <&3; kill -KILL $(cat /proc/$machine/task/$machine/children) || kill -KILL $machine; } >/dev/null 2>&1 &
+  wait $machine || exit 1
 }
 
 enter() {
@@ -84,8 +86,7 @@ inside() {
 mount_kernel() {
   mount -t proc proc proc
   for path in proc/sys proc/sysrq-trigger; do
-    mount --bind $path $path
-    mount -o remount,bind,ro $path
+    [ ! -e $path ] || mount --bind -o ro $path $path
   done
   mount -t sysfs -o ro sysfs sys
   if [ -e /sys/fs/cgroup/cgroup.procs ]; then
@@ -94,12 +95,13 @@ mount_kernel() {
   fi
   mount -t tmpfs -o mode=0755 heddle sys/fs/cgroup
   while IFS=: read -r _ controllers _; do
-    mkdir "sys/fs/cgroup/${controllers:-unified}" 2>/dev/null || true
+    place=sys/fs/cgroup/${controllers#name=}
+    [ -n "$controllers" ] || place=sys/fs/cgroup/unified
+    mkdir "$place"
     case $controllers in
-      '') mount -t cgroup2 cgroup2 sys/fs/cgroup/unified ;;
-      name=systemd) mkdir sys/fs/cgroup/systemd && mount -t cgroup -o none,name=systemd cgroup sys/fs/cgroup/systemd ;;
-      name=*) ;;
-      *) mount -t cgroup -o "$controllers" cgroup "sys/fs/cgroup/$controllers" ;;
+      '') mount -t cgroup2 cgroup2 "$place" ;;
+      name=*) mount -t cgroup -o "none,$controllers" cgroup "$place" ;;
+      *) mount -t cgroup -o "$controllers" cgroup "$place" ;;
     esac
   done </proc/self/cgroup
 }
@@ -127,10 +129,9 @@ END
 mount_own() {
   mkdir -p "./$1" opt/heddle-test/bin run/heddle-test/upper
   : >opt/heddle-test/bin/node
-  mount --bind "$1" "./$1"
-  mount --bind "$2" opt/heddle-test/bin/node
-  mount --bind /run/upper run/heddle-test/upper
-  for path in "./$1" opt/heddle-test/bin/node run/heddle-test/upper; do mount -o remount,bind,ro "$path"; done
+  mount --bind -o ro "$1" "./$1"
+  mount --bind -o ro "$2" opt/heddle-test/bin/node
+  mount --bind -o ro /run/upper run/heddle-test/upper
 }
 
 # Nothing of this machine starts: what is enabled here, by its administrator or its vendor, is forgotten but the journal.
