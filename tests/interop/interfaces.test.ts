@@ -238,7 +238,9 @@ describe.skipIf(SCHEMATHESIS === undefined)('schemathesis (set HEDDLE_SCHEMATHES
     const config = fileURLToPath(new URL('../../packages/daemon/test/schemathesis.toml', import.meta.url));
     const url = `http://127.0.0.1:${daemon.port}/openapi.json`;
     const args = ['--config-file', config, 'run', url, '--checks', 'all', '--max-examples', '10'];
-    const { code, stdout } = await run(SCHEMATHESIS ?? '', args, { timeoutMs: 100_000 });
+    // It leaves a folder where it is started.
+    const line = ['cd "$1" && shift && exec "$@"', 'bash', folder, SCHEMATHESIS ?? '', ...args];
+    const { code, stdout } = await run('bash', ['-c', ...line], { timeoutMs: 100_000 });
     expect(code === 0 ? '' : stdout).toBe('');
     expect(networksByLink()).toEqual(await listed());
     await deleteAll();
