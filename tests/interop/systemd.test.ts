@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { BootedSystemd } from '../support/booted-systemd.ts';
 import { run, until } from '../support/processes.ts';
@@ -186,6 +187,46 @@ describe('the teams daemon as a service of systemd', () => {
   });
 });
 
+describe('a team of a server as services of systemd', () => {
+  const [team, check] = ['heddle-team@office', 'heddle-auth@office'];
+
+  it('runs by itself, with one capability', async () => {
+    await machine.must(`${MAKE} install`);
+    makeTeam('office');
+    await machine.must('heddle install-systemd --mode server --team office');
+    for (const unit of [team, `${check}.timer`]) {
+      expect(await machine.must(`systemctl is-active ${unit}`)).toBe('active');
+      expect(await machine.must(`systemctl is-enabled ${unit}`)).toBe('enabled');
+    }
+    expect(await readStatus(team)).toEqual(SHUT_IN);
+    for (const unit of [team, check]) expect(await readExposure(unit)).toBeLessThanOrEqual(EXPOSURE_MAX);
+    await kill(team);
+  });
+
+  it('ends when its server says that it is not allowed any more, and does not start again', async () => {
+    await machine.must(`systemd-run --unit refusal node -e '${REFUSAL}'`);
+    const folder = machine.pathOf('/etc/catalyst-networks/office');
+    writeFileSync(join(folder, 'credentials.json'), JSON.stringify(CREDENTIALS), { mode: 0o600 });
+    await until('it listens', RESTART_TIMEOUT_MS, async () => (await machine.run('curl -s localhost:8080')).code === 0);
+    await machine.run(`systemctl start ${check}`);
+    expect(await machine.must(`journalctl -o cat -u ${check}`)).toMatch(/^office: revoked.*, stopped;/m);
+    expect(await machine.property(team, 'ActiveState')).toBe('inactive');
+    expect(JSON.parse(readFileSync(join(folder, 'auth-revoked.json'), 'utf8'))).toMatchObject({ node_id: 1 });
+    await machine.must(`systemctl start ${team}`);
+    expect(await machine.property(team, 'ActiveState')).toBe('inactive');
+    expect(await machine.property(team, 'ConditionResult')).toBe('no');
+  });
+
+  it('leaves nothing after heddle uninstall --purge and make uninstall', async () => {
+    await machine.must('systemctl stop refusal');
+    await machine.must('heddle uninstall --mode server --team office --purge');
+    await machine.must(`${MAKE} uninstall`);
+    await machine.must('rmdir /etc/catalyst-networks && rm -r /usr/local/lib/stub /usr/local/bin/nebula');
+    expect(machine.changes()).toEqual(before);
+    expect(await machine.must(`systemctl list-units --all --plain --no-legend 'heddle*'`)).toBe('');
+  });
+});
+
 describe('the machine of this test', () => {
   it('goes without a trace', async () => {
     expect(await machine.must('systemctl list-units --failed --plain --no-legend')).toBe('');
@@ -196,6 +237,14 @@ describe('the machine of this test', () => {
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(' - overlay heddle ');
   });
 });
+
+const CREDENTIALS = {
+  ...{ api_base: 'http://localhost:8080', org_slug: 'office', node_id: 1, node_name: 'here', mode: 'server' },
+  ...{ token_storage: 'file', api_token: 'x'.repeat(40) },
+};
+
+const REFUSAL = `require("http").createServer((_, answer) => answer.writeHead(401, { "content-type":
+  "application/json" }).end(JSON.stringify({ error: "Unauthorized", detail: "no", status_code: 401 }))).listen(8080)`;
 
 /** CAP_NET_ADMIN is bit 12; 2 is a filter of system calls. */
 const SHUT_IN = {
@@ -252,8 +301,8 @@ async function expectRestart(unit: string, act: () => Promise<unknown>): Promise
   const pid = await machine.property(unit, 'MainPID');
   await act();
   await until(`${unit} runs again`, RESTART_TIMEOUT_MS, async () => {
-    const now = await machine.must(`systemctl show --value -p ActiveState -p MainPID ${unit}`);
-    return now.includes('active') && !now.includes('activating') && !now.split('\n').includes(pid);
+    const now = (await machine.must(`systemctl show -p ActiveState -p MainPID ${unit}`)).split('\n');
+    return now.includes('ActiveState=active') && !now.includes(`MainPID=${pid}`);
   });
 }
 
