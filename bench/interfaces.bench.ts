@@ -1,10 +1,8 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { parsePrefix } from '@heddle/proto/ip/prefix';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { allocatePrefix } from '../packages/daemon/src/allocation/allocate.ts';
@@ -12,9 +10,10 @@ import type { BusyPrefix, BusyPrefixes } from '../packages/daemon/src/allocation
 import { enterNamespace } from '../tests/support/enter-namespace.ts';
 import { InterfaceDaemon } from '../tests/support/interface-daemon.ts';
 import { run, until } from '../tests/support/processes.ts';
-import { cpuMs, fdCount, rssMb } from './process-figures.ts';
+import { compareLoad } from './compare-load.ts';
+import { fdCount, rssMb } from './process-figures.ts';
 import { RestClient } from './rest-client.ts';
-import { median, printTable, type Row } from './table.ts';
+import { median } from './table.ts';
 
 const NAMESPACE = `heddle-bench-if-${process.pid}`;
 const KINDS = ['tun', 'subnet'] as const;
@@ -26,9 +25,6 @@ const LISTED_COUNT = 256;
 const SUBNET_COUNT = 1000;
 const START_COUNT = 9;
 const START_TIMEOUT_MS = 10_000;
-const LOAD_RUNS = 5;
-const LOAD_MS = 2_000;
-const LOAD_CONNECTIONS = 16;
 const SETTLE_MS = 3_000;
 const BUSY_COUNT = 65_535;
 
@@ -38,10 +34,13 @@ const WHY_NOT = isRoot ? '' : ' (skipped: needs root and /dev/net/tun)';
 let folder: string;
 let daemons: Readonly<Record<Kind, InterfaceDaemon>>;
 
-const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
 const linkNames = (): string[] => (JSON.parse(ip('-j', 'link')) as { ifname: string }[]).map(({ ifname }) => ifname);
 const pathOf = (kind: Kind, name: string): string => `/${kind}/${encodeURIComponent(name)}`;
+
+function head(): void {
+  console.log('| metric | heddle | wanted |\n|---|---|---|');
+}
 
 function row(metric: string, value: number, unit: string, wanted: string): void {
   console.log(`| ${metric} | ${value.toFixed(2)} ${unit} | ${wanted} |`);
@@ -53,10 +52,17 @@ function percentile(values: readonly number[], part: number): number {
 }
 
 /** Makes one of what the daemon chooses; resolves with the path of it. */
-async function create(kind: Kind, client: RestClient): Promise<{ path: string; elapsedMs: number }> {
+async function create(kind: Kind, client: RestClient): Promise<Made> {
   const { text, elapsedMs } = await client.ask('POST', `/${kind}`, {});
-  const made = JSON.parse(text) as { name?: string; network?: string };
-  return { path: pathOf(kind, made.name ?? made.network ?? ''), elapsedMs };
+  const made = JSON.parse(text) as { name?: string; network?: string; kind: string };
+  return { path: pathOf(kind, made.name ?? made.network ?? ''), linkKind: made.kind, elapsedMs };
+}
+
+interface Made {
+  readonly path: string;
+  /** The kernel takes longer to remove some than others. */
+  readonly linkKind: string;
+  readonly elapsedMs: number;
 }
 
 async function createMany(kind: Kind, client: RestClient, count: number): Promise<string[]> {
@@ -118,7 +124,7 @@ describe.skipIf(!isRoot)(`the REST daemons${WHY_NOT}`, () => {
     enterNamespace(NAMESPACE);
     ip('link', 'set', 'lo', 'up');
     daemons = { tun: new InterfaceDaemon('tun', folder), subnet: new InterfaceDaemon('subnet', folder) };
-    console.log('| metric | heddle | wanted |\n|---|---|---|');
+    head();
   });
 
   afterAll(async () => {
@@ -142,16 +148,19 @@ describe.skipIf(!isRoot)(`the REST daemons${WHY_NOT}`, () => {
     await withClient(kind, async (client) => {
       const makes: number[] = [];
       const deletions: number[] = [];
+      let linkKind = '';
       for (let i = 0; i < WARM_UP_COUNT + CYCLE_COUNT; i++) {
         const made = await create(kind, client);
         makes.push(made.elapsedMs);
+        linkKind = made.linkKind;
         deletions.push((await client.ask('DELETE', made.path)).elapsedMs);
       }
       const both = makes.map((ms, i) => ms + (deletions[i] as number)).slice(WARM_UP_COUNT);
-      row(`POST and DELETE of a ${kind}, p50`, percentile(both, 0.5), 'ms', '≤ 5');
-      row(`POST and DELETE of a ${kind}, p99`, percentile(both, 0.99), 'ms', '');
-      row(`… POST alone, p50`, percentile(makes.slice(WARM_UP_COUNT), 0.5), 'ms', '');
-      row(`… DELETE alone, p50`, percentile(deletions.slice(WARM_UP_COUNT), 0.5), 'ms', '');
+      const what = kind === 'tun' ? 'TUN device' : `subnet on a ${linkKind}`;
+      row(`POST and DELETE of a ${what}, p50`, percentile(both, 0.5), 'ms', '≤ 5');
+      row(`POST and DELETE of a ${what}, p99`, percentile(both, 0.99), 'ms', '');
+      row('… POST alone, p50', percentile(makes.slice(WARM_UP_COUNT), 0.5), 'ms', '');
+      row('… DELETE alone, p50', percentile(deletions.slice(WARM_UP_COUNT), 0.5), 'ms', '');
     });
   });
 
@@ -201,67 +210,16 @@ describe.skipIf(!isRoot)(`the REST daemons${WHY_NOT}`, () => {
   it('answer', async () => {
     await withClient('tun', async (client, pid) => {
       await create('tun', client);
-      for (const path of ['/tun', '/healthz']) await compareLoad(client, path, pid);
+      for (const path of ['/tun', '/healthz']) await compareLoad({ port: daemons.tun.port, pid, client, path });
+      head();
       row('tun-daemon after that, RSS', rssMb(pid), 'MB', '');
     });
   });
 });
 
-/** Prints how many requests heddle answers and how many a server that knows the answer beforehand. */
-async function compareLoad(client: RestClient, path: string, pid: number): Promise<void> {
-  const { headers, text } = await client.ask('GET', path);
-  const made = ['date', 'connection', 'keep-alive'];
-  const fields = Object.entries(headers).filter(([name]) => !made.includes(name));
-  const plain = spawn(process.execPath, [script('plain-server.mjs'), JSON.stringify({ fields: fields.flat(), text })], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const port = Number(await firstLine(plain));
-  const ours: Load[] = [];
-  const theirs: Load[] = [];
-  for (let i = 0; i <= LOAD_RUNS; i++) {
-    ours.push(await load(daemons.tun.port, path, pid));
-    theirs.push(await load(port, path, plain.pid ?? 0));
-  }
-  const of = (loads: readonly Load[], read: (one: Load) => number): number[] => loads.slice(1).map(read);
-  const compare = (metric: string, unit: string, wanted: string, read: (one: Load) => number): Row => ({
-    metric,
-    unit,
-    ours: of(ours, read),
-    theirs: of(theirs, read),
-    wanted,
-  });
-  printTable(`GET ${path} on ${LOAD_CONNECTIONS} connections, and a bare node:http with the same answer`, [
-    compare('answered', '/s', '≥ 0.5×', ({ perSecond }) => perSecond),
-    compare('processor time of one', 'µs', '', ({ cpuUs }) => cpuUs),
-  ]);
-  const ended = once(plain, 'exit');
-  plain.kill();
-  await ended;
-}
-
-interface Load {
-  readonly perSecond: number;
-  /** Of the server, for one answer. */
-  readonly cpuUs: number;
-}
-
-async function load(port: number, path: string, pid: number): Promise<Load> {
-  const before = cpuMs(pid);
-  const args = [script('http-load.mjs'), port, path, LOAD_CONNECTIONS, LOAD_MS].map(String);
-  const { stdout, stderr } = await run(process.execPath, args);
-  if (stdout === '') throw new Error(stderr);
-  const { answerCount, seconds } = JSON.parse(stdout) as { answerCount: number; seconds: number };
-  return { perSecond: answerCount / seconds, cpuUs: ((cpuMs(pid) - before) * 1000) / answerCount };
-}
-
-async function firstLine({ stdout }: ChildProcess): Promise<string> {
-  if (stdout === null) throw new TypeError('its output is not read');
-  const [text] = (await once(stdout, 'data')) as [Buffer];
-  return text.toString().trim();
-}
-
 describe('an allocation', () => {
   it(`beside ${BUSY_COUNT} busy networks`, () => {
+    head();
     const pools = [mustParse('10.0.0.0/8')];
     const busy = crowd();
     const times: number[] = [];
