@@ -30,6 +30,8 @@ const BUSY_COUNT = 65_535;
 
 const isRoot = process.getuid?.() === 0 && existsSync('/dev/net/tun');
 const WHY_NOT = isRoot ? '' : ' (skipped: needs root and /dev/net/tun)';
+// The reporter does not name what is skipped.
+if (!isRoot) console.log(`the REST daemons${WHY_NOT}`);
 
 let folder: string;
 let daemons: Readonly<Record<Kind, InterfaceDaemon>>;
