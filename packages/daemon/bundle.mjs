@@ -24,7 +24,7 @@ const groups = [
   },
   {
     name: 'commands',
-    test: /[\\/]daemon[\\/]dist[\\/](schema[\\/](?!interface-)|config[\\/]config-files|cli[\\/](?!main|program|help-reader|failure|run-daemon|rest-|token-file|commands[\\/](lab|foreground|teams|state|service|registration|tun|subnet)))/,
+    test: /[\\/]daemon[\\/]dist[\\/](schema[\\/](?!interface-)|config[\\/]config-files|cli[\\/](?!main|program|help-reader|failure|run-|rest-|token-file|commands[\\/](lab|foreground|teams|state|service|registration|tun|subnet)))/,
     priority: 2,
   },
   { name: 'engine', test: /[\\/]daemon[\\/]dist[\\/]engine[\\/]/, priority: 1 },

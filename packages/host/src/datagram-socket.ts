@@ -25,6 +25,8 @@ export interface ReceivedDatagram {
 /** An open datagram socket; whoever opens it closes it. Every failed call throws an error with `code` and `syscall`. */
 export class DatagramSocket {
   readonly #calls: SystemCalls;
+  readonly #sender: Uint8Array = new Uint8Array(16);
+  readonly #senderLength: Uint32Array = new Uint32Array(1);
   #fd: number;
 
   private constructor(calls: SystemCalls, fd: number) {
@@ -77,16 +79,27 @@ export class DatagramSocket {
   }
 
   /**
-   * Takes the next datagram into `buffer`, without waiting.
-   * @throws {NodeJS.ErrnoException} `EAGAIN` when there is none.
+   * Takes the next datagram into `buffer`, without waiting; `undefined` when there is none.
+   * @throws {NodeJS.ErrnoException}
    */
-  receive(buffer: Uint8Array): ReceivedDatagram {
-    const sender = new Uint8Array(16);
-    const senderLength = new Uint32Array([sender.length]);
-    const lengthBytes = invoke(this.#calls, 'recvfrom', () =>
-      this.#calls.recvfrom(this.#fd, buffer, buffer.length, MSG_TRUNC | MSG_DONTWAIT, sender, senderLength),
-    );
-    return { lengthBytes, sender: sender.subarray(0, Math.min(senderLength[0] ?? 0, sender.length)) };
+  receive(buffer: Uint8Array): ReceivedDatagram | undefined {
+    const sender = this.#sender;
+    const senderLength = this.#senderLength;
+    senderLength[0] = sender.length;
+    const lengthBytes = invoke(this.#calls, 'recvfrom', () => {
+      const result = this.#calls.recvfrom(
+        this.#fd,
+        buffer,
+        buffer.length,
+        MSG_TRUNC | MSG_DONTWAIT,
+        sender,
+        senderLength,
+      );
+      return result < 0 && this.#calls.errno() === EAGAIN ? NO_DATAGRAM : result;
+    });
+    // Asked for at every turn by some: an error with a stack would cost more than the call.
+    if (lengthBytes === NO_DATAGRAM) return undefined;
+    return { lengthBytes, sender: sender.slice(0, senderLength[0]) };
   }
 
   /** Further calls do nothing; never throws. */
@@ -105,6 +118,8 @@ const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const EINTR_COUNT_MAX = 100;
+/** Longer than any datagram. */
+const NO_DATAGRAM = Number.MAX_SAFE_INTEGER;
 
 interface SystemCalls {
   socket(family: number, type: number, protocol: number): number;
@@ -165,6 +180,7 @@ function invoke(calls: SystemCalls, name: string, call: () => number): number {
 }
 
 const EINTR = 4;
+const EAGAIN = 11;
 const EIO = 5;
 const ENOSYS = 38;
 

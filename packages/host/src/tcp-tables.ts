@@ -32,7 +32,9 @@ export function openDiagTable(openSocket: () => DiagSocket = openDiagSocket): Tc
       sequence += 1;
       try {
         socket.sendTo(encodeDiagRequest(tuple, sequence), KERNEL);
-        const { lengthBytes, sender } = socket.receive(buffer);
+        const received = socket.receive(buffer);
+        if (received === undefined) return undefined;
+        const { lengthBytes, sender } = received;
         if (lengthBytes > buffer.length || !isKernel(sender)) return undefined;
         const end = decodeDiagAnswer(buffer.subarray(0, lengthBytes), tuple, sequence);
         return typeof end === 'string' ? undefined : end;

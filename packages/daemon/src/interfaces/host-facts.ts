@@ -86,11 +86,11 @@ export function describeTables(
   return {
     ...NOTHING,
     links: links.map(({ name, kind, isUp }) => ({ name, kind, isUp })),
-    addresses: addresses.map(({ linkIndex, address, prefixBits }) => ({
+    addresses: addresses.filter(isOfNetwork).map(({ linkIndex, address, prefixBits }) => ({
       link: nameOf(linkIndex),
       cidr: `${address}/${prefixBits}`,
     })),
-    routes: routes.map(({ prefix, linkIndex, table, gateway, protocol }) => ({
+    routes: routes.filter(saysMore).map(({ prefix, linkIndex, table, gateway, protocol }) => ({
       prefix,
       link: nameOf(linkIndex),
       table,
@@ -104,6 +104,19 @@ export function describeTables(
   };
 }
 
+/** Link-local networks are on every link, and nobody asks for one. */
+function isOfNetwork({ scope }: Address): boolean {
+  return scope !== 'link';
+}
+
+/** False for what the kernel makes of addresses that are listed themselves: local and broadcast routes, link-local ones. */
+function saysMore({ protocol, type, prefix }: Route): boolean {
+  const isOfAddress = type === 'local' || type === 'broadcast' || type === 'anycast' || type === 'multicast';
+  return protocol !== PROTOCOL_KERNEL || !(isOfAddress || prefix === 'fe80::/64');
+}
+
+/** RTPROT_KERNEL. */
+const PROTOCOL_KERNEL = 2;
 const TCP_LISTEN = '0A';
 
 /** Ports of the sockets of this network namespace; of TCP those that listen. */

@@ -57,6 +57,7 @@ export class InterfaceBook {
   readonly #kernel: InterfaceKernel;
   readonly #changes = new SerialQueue(CHANGE_COUNT_MAX);
   #isClosed = false;
+  #links: { readonly list: readonly KernelLink[]; readonly byName: ReadonlyMap<string, KernelLink> } | undefined;
 
   constructor(options: BookOptions) {
     this.#options = options;
@@ -72,9 +73,11 @@ export class InterfaceBook {
     return this.#store.interface(key);
   }
 
-  /** The links of the machine by name. */
+  /** The links of the machine by name; the same object as long as nothing has changed. */
   async links(): Promise<ReadonlyMap<string, KernelLink>> {
-    return new Map((await this.#kernel.links(this.records())).map((link) => [link.name, link]));
+    const list = await this.#kernel.links(this.records());
+    if (this.#links?.list !== list) this.#links = { list, byName: new Map(list.map((link) => [link.name, link])) };
+    return this.#links.byName;
   }
 
   /** Runs one change; only its work may call `make` and `remove`. */

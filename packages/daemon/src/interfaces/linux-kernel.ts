@@ -6,7 +6,7 @@
  * made with it, and a TUN device gets it before it is made to persist.
  */
 
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Link } from '@heddle/host/netlink/link';
 import { deleteLinkOnThread } from '@heddle/host/netlink/link-remover';
 import { Netlink } from '@heddle/host/netlink/netlink';
@@ -44,6 +44,8 @@ export class LinuxKernel implements InterfaceKernel {
   readonly #events: NetlinkEvents;
   readonly #tables: LinuxTables;
   readonly #instanceId: string;
+  /** What `links()` said the last time. */
+  #links: { readonly version: number; readonly links: readonly KernelLink[] } | undefined;
   /** Attached devices by name. */
   readonly #held = new Map<string, TunHandle>();
   /** Links that the kernel has not done with. */
@@ -68,16 +70,20 @@ export class LinuxKernel implements InterfaceKernel {
   async readHost(): Promise<HostFacts> {
     return translate('the routes', () => {
       this.#tables.refresh();
-      const { links, addresses, routes } = this.#tables;
-      return describeTables(links, addresses, routes);
+      return describeTables([...this.#tables.links()], [...this.#tables.addresses()], [...this.#tables.routes()]);
     });
   }
 
   async links(): Promise<readonly KernelLink[]> {
     return translate('the links', () => {
       this.#tables.refresh();
-      const { links } = this.#tables;
-      return links.map(({ name, group, mtu, hasCarrier }) => ({ name, mark: group, mtu, hasCarrier }));
+      if (this.#links?.version !== this.#tables.version) {
+        const links = Array.from(this.#tables.links(), ({ name, group, mtu, hasCarrier }) => {
+          return { name, mark: group, mtu, hasCarrier };
+        });
+        this.#links = { version: this.#tables.version, links };
+      }
+      return this.#links.links;
     });
   }
 
@@ -99,7 +105,7 @@ export class LinuxKernel implements InterfaceKernel {
         if (isUnknownKind(error)) this.#subnetKinds = this.#subnetKinds.filter((known) => known !== kind);
         throw error;
       }
-      const index = this.#indexOf(name, record);
+      const { index } = this.#findOwn(name, record);
       try {
         this.#setUp(index, record);
       } catch (error) {
@@ -112,14 +118,13 @@ export class LinuxKernel implements InterfaceKernel {
   async repair(record: InterfaceRecord): Promise<void> {
     const { name, addresses } = setupOf(record);
     translate(name, () => {
-      const index = this.#indexOf(name, record);
-      const known = this.#netlink.addresses().filter(({ linkIndex }) => linkIndex === index);
-      const has = (one: WantedAddress): boolean => known.some(({ address }) => address === one.address);
-      this.#setUp(
-        index,
-        record,
-        addresses.filter((one) => !has(one)),
-      );
+      const link = this.#findOwn(name, record);
+      this.#tables.refresh();
+      const known = new Set<string>();
+      for (const { linkIndex, address } of this.#tables.addresses()) if (linkIndex === link.index) known.add(address);
+      const missing = addresses.filter(({ address }) => !known.has(address));
+      const isWhole = link.isUp && link.mtu === record.mtu && link.alias === formatLinkAlias(record, this.#instanceId);
+      if (missing.length > 0 || !isWhole) this.#setUp(link.index, record, missing);
     });
   }
 
@@ -128,7 +133,14 @@ export class LinuxKernel implements InterfaceKernel {
     const alias = formatLinkAlias(record, this.#instanceId);
     // Renamed or not; a link of another name with the same number by chance has not our alias.
     const isOwn = (link: Link): boolean => link.group === record.mark && (link.name === name || link.alias === alias);
-    const own = translate(name, () => this.#netlink.links().filter(isOwn));
+    const own = translate(name, () => {
+      this.#tables.refresh();
+      // Asked again, for not every change of a mark is told.
+      return [...this.#tables.links()]
+        .filter(isOwn)
+        .flatMap((link) => this.#netlink.findLink(link.name) ?? [])
+        .filter(isOwn);
+    });
     for (const { index } of own) await this.#deleteLink(name, index);
     if (record.kind === 'tun') this.#release(name);
   }
@@ -147,7 +159,7 @@ export class LinuxKernel implements InterfaceKernel {
     const { name } = setupOf(record);
     const handle = createTun({ name, ownerUid });
     try {
-      const index = this.#indexOf(name, undefined);
+      const { index } = this.#findOwn(name, undefined);
       this.#netlink.changeLink(index, { group: record.mark });
       this.#setUp(index, record);
       if (record.kind === 'subnet' || record.isPersistent) handle.setPersistent(true);
@@ -174,9 +186,9 @@ export class LinuxKernel implements InterfaceKernel {
   }
 
   /** @param record Undefined for a link that has no mark yet. */
-  #indexOf(name: string, record: InterfaceRecord | undefined): number {
+  #findOwn(name: string, record: InterfaceRecord | undefined): Link {
     const link = this.#netlink.findLink(name);
-    if (link !== undefined && (record === undefined || link.group === record.mark)) return link.index;
+    if (link !== undefined && (record === undefined || link.group === record.mark)) return link;
     throw new TailnetError('interface/kernel-refused', `The link "${name}" has gone`, { isRetryable: true });
   }
 
@@ -185,7 +197,7 @@ export class LinuxKernel implements InterfaceKernel {
     const isGone = (): boolean =>
       translate(name, () => {
         this.#tables.refresh();
-        return !this.#tables.links.some((link) => link.index === index);
+        return this.#tables.findLink(index) === undefined;
       });
     let failure: unknown;
     let isAnswered = false;
@@ -202,7 +214,8 @@ export class LinuxKernel implements InterfaceKernel {
       this.#removals--;
     });
     if (this.#removals > REMOVAL_COUNT_MAX) await removal;
-    while (!isAnswered && !isGone()) await sleep(LOOK_AGAIN_MS);
+    for (let look = 0; !isAnswered && !isGone(); look++)
+      await (look < QUICK_LOOK_COUNT ? nextTurn() : sleep(LOOK_AGAIN_MS));
     if (failure !== undefined)
       translate(name, () => {
         throw failure;
@@ -217,6 +230,8 @@ export class LinuxKernel implements InterfaceKernel {
 
 const ROOT = 0;
 const LOOK_AGAIN_MS = 1;
+/** A TUN device is gone within a millisecond, which is as long as a timer takes at least. */
+const QUICK_LOOK_COUNT = 50;
 /** Of the pool, which has four threads unless UV_THREADPOOL_SIZE says more; the state database needs one too. */
 const REMOVAL_COUNT_MAX = Math.max(1, Number(process.env['UV_THREADPOOL_SIZE'] ?? 4) - 3);
 

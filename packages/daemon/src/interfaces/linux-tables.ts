@@ -1,56 +1,146 @@
+/**
+ * A copy of the kernel's tables that is never older than the last change: before each use the events in the queue are
+ * taken, which costs one system call when there are none, and put into the copy. So nothing is read twice, however many
+ * links there are.
+ *
+ * What an event does not tell is read anew: IPv4 routes that go with an address or with a link that is switched off, and
+ * routes of others than the kernel, which may silently take the place of older ones. Such a change may still be going on
+ * when its event is there, so what is read then counts until the next look only.
+ *
+ * The kernel says nothing of a new alias or group of a link that is switched off: they may be those it had before.
+ */
+
 import type { Address } from '@heddle/host/netlink/address';
+import type { NetlinkEvent } from '@heddle/host/netlink/event';
 import type { Link } from '@heddle/host/netlink/link';
 import type { Netlink } from '@heddle/host/netlink/netlink';
 import type { NetlinkEvents } from '@heddle/host/netlink/netlink-events';
 import type { Route } from '@heddle/host/netlink/route';
 
-/**
- * A copy of the kernel's tables that is never older than the last change: before each use it looks whether an event is in
- * the queue, which costs one system call.
- *
- * A change may still be going on when its first event is there, so a copy that was taken after an event counts until the
- * next look only.
- */
-export class LinuxTables {
-  readonly #netlink: Pick<Netlink, 'links' | 'addresses' | 'routes'>;
-  readonly #events: Pick<NetlinkEvents, 'drain'>;
-  #links: readonly Link[] | undefined;
-  #addresses: readonly Address[] | undefined;
-  #routes: readonly Route[] | undefined;
-  /** False: what is kept was read when the last change may not have been over. */
-  #isSettled = false;
+type Reader = Pick<Netlink, 'links' | 'addresses' | 'routes'>;
 
-  constructor(netlink: Pick<Netlink, 'links' | 'addresses' | 'routes'>, events: Pick<NetlinkEvents, 'drain'>) {
+export class LinuxTables {
+  readonly #netlink: Reader;
+  readonly #events: Pick<NetlinkEvents, 'drain'>;
+  /** By index. */
+  #links: Map<number, Link> | undefined;
+  #addresses: Map<string, Address> | undefined;
+  #routes: Map<string, Route> | undefined;
+  /** False: the routes were read when the last change may not have been over. */
+  #areRoutesSettled = true;
+  #version = 0;
+
+  constructor(netlink: Reader, events: Pick<NetlinkEvents, 'drain'>) {
     this.#netlink = netlink;
     this.#events = events;
   }
 
-  /** Call it once before the tables are asked: they then agree with each other. True when they are read anew. */
-  refresh(): boolean {
-    const { events, isOverrun } = this.#events.drain();
-    const hasChanged = isOverrun || events.length > 0;
-    const isKept = !hasChanged && this.#isSettled;
-    this.#isSettled = !hasChanged;
-    if (isKept) return false;
-    this.#links = undefined;
-    this.#addresses = undefined;
-    this.#routes = undefined;
-    return true;
+  /** Another number whenever something may have changed. */
+  get version(): number {
+    return this.#version;
   }
 
-  // The list of links waits for a change that is going on, so it is read first.
-  get links(): readonly Link[] {
-    this.#links ??= this.#netlink.links();
+  /** Brings the copy up to date. Call it once before the tables are asked: they then agree with each other. */
+  refresh(): void {
+    const { events, isOverrun } = this.#events.drain();
+    if (!this.#areRoutesSettled) this.#routes = undefined;
+    this.#areRoutesSettled = true;
+    if (events.length === 0 && !isOverrun) return;
+    this.#version++;
+    if (isOverrun) this.#forget();
+    else this.#apply(events);
+  }
+
+  findLink(index: number): Link | undefined {
+    return this.#linkMap().get(index);
+  }
+
+  links(): Iterable<Link> {
+    return this.#linkMap().values();
+  }
+
+  addresses(): Iterable<Address> {
+    this.#addresses ??= new Map(this.#netlink.addresses().map((address) => [addressKey(address), address]));
+    return this.#addresses.values();
+  }
+
+  routes(): Iterable<Route> {
+    this.#routes ??= new Map(this.#netlink.routes().map((route) => [routeKey(route), route]));
+    return this.#routes.values();
+  }
+
+  #linkMap(): Map<number, Link> {
+    this.#links ??= new Map(this.#netlink.links().map((link) => [link.index, link]));
     return this.#links;
   }
 
-  get addresses(): readonly Address[] {
-    this.#addresses ??= this.#netlink.addresses();
-    return this.#addresses;
+  #forget(): void {
+    this.#links = undefined;
+    this.#addresses = undefined;
+    this.#forgetRoutes();
   }
 
-  get routes(): readonly Route[] {
-    this.#routes ??= this.#netlink.routes();
-    return this.#routes;
+  #forgetRoutes(): void {
+    this.#routes = undefined;
+    this.#areRoutesSettled = false;
   }
+
+  #apply(events: readonly NetlinkEvent[]): void {
+    const goneLinks = new Set(
+      events.flatMap((event) => (event.kind === 'link' && event.isGone ? [event.link.index] : [])),
+    );
+    for (const event of events) {
+      if (event.kind === 'link') this.#applyLink(event);
+      else if (event.kind === 'address') this.#applyAddress(event, goneLinks);
+      else this.#applyRoute(event);
+    }
+    if (goneLinks.size > 0) this.#dropLinks(goneLinks);
+  }
+
+  #applyLink({ link, isGone, isPartial }: Extract<NetlinkEvent, { kind: 'link' }>): void {
+    if (isPartial) this.#links = undefined;
+    else if (isGone) this.#links?.delete(link.index);
+    else {
+      if (!link.isUp && this.#mayHaveBeenUp(link.index)) this.#forgetRoutes();
+      this.#links?.set(link.index, link);
+    }
+  }
+
+  #mayHaveBeenUp(index: number): boolean {
+    return this.#links === undefined || this.#links.get(index)?.isUp === true;
+  }
+
+  #applyAddress(event: Extract<NetlinkEvent, { kind: 'address' }>, goneLinks: ReadonlySet<number>): void {
+    const { address, isGone } = event;
+    if (!isGone) this.#addresses?.set(addressKey(address), address);
+    else {
+      this.#addresses?.delete(addressKey(address));
+      if (!goneLinks.has(address.linkIndex)) this.#forgetRoutes();
+    }
+  }
+
+  #applyRoute({ route, isGone }: Extract<NetlinkEvent, { kind: 'route' }>): void {
+    if (route.protocol !== PROTOCOL_KERNEL) this.#forgetRoutes();
+    else if (isGone) this.#routes?.delete(routeKey(route));
+    else this.#routes?.set(routeKey(route), route);
+  }
+
+  /** Everything that a link had goes with it, not all of it with a word of its own. */
+  #dropLinks(indexes: ReadonlySet<number>): void {
+    for (const [key, { linkIndex }] of this.#addresses ?? []) if (indexes.has(linkIndex)) this.#addresses?.delete(key);
+    for (const [key, { linkIndex }] of this.#routes ?? []) {
+      if (linkIndex !== undefined && indexes.has(linkIndex)) this.#routes?.delete(key);
+    }
+  }
+}
+
+/** RTPROT_KERNEL. */
+const PROTOCOL_KERNEL = 2;
+
+function addressKey({ linkIndex, address, prefixBits }: Address): string {
+  return `${linkIndex} ${address}/${prefixBits}`;
+}
+
+function routeKey({ family, table, prefix, metric, linkIndex, gateway, type, source }: Route): string {
+  return `${family} ${table} ${prefix} ${metric} ${linkIndex} ${gateway} ${type} ${source}`;
 }

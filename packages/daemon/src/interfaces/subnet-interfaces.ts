@@ -4,11 +4,12 @@ import { type FreeNetwork, listFree } from '../allocation/allocate.ts';
 import { firstHost, parseNetwork } from '../allocation/cidr-text.ts';
 import { chooseLinkName } from '../allocation/link-name.ts';
 import type { FreeSubnets, SubnetInfo, SubnetRequest } from '../schema/interface-api.ts';
-import type { SubnetRecord } from '../store/interface-records.ts';
+import type { InterfaceRecord, SubnetRecord } from '../store/interface-records.ts';
 import { chooseNetwork, takeNetwork } from './choose-network.ts';
 import type { Surroundings } from './interface-book.ts';
 import type { KernelLink, SubnetKind } from './interface-kernel.ts';
 import type { Caller, FreeQuery, SubnetService } from './interface-service.ts';
+import { KeptList } from './kept-list.ts';
 import { type InterfacesOptions, MTU_MIN_IPV6 } from './tun-interfaces.ts';
 
 const BITS = 24;
@@ -20,15 +21,16 @@ const ATTEMPT_COUNT_MAX = 12;
 /** The local subnets that heddle made. */
 export class SubnetInterfaces implements SubnetService {
   readonly #o: InterfacesOptions;
+  readonly #list = new KeptList((links: ReadonlyMap<string, KernelLink>, records: readonly InterfaceRecord[]) => {
+    return records.filter((record) => record.kind === 'subnet').map((record) => describe(record, links));
+  });
 
   constructor(options: InterfacesOptions) {
     this.#o = options;
   }
 
   async list(): Promise<readonly SubnetInfo[]> {
-    const links = await this.#o.book.links();
-    const records = this.#o.book.records().filter((record) => record.kind === 'subnet');
-    return records.map((record) => describe(record, links));
+    return this.#list.of(await this.#o.book.links(), this.#o.book.records());
   }
 
   async find(cidr: string): Promise<SubnetInfo> {

@@ -5,11 +5,12 @@ import type { FreeNetwork } from '../allocation/allocate.ts';
 import { broadcastOf, dottedNetmask, firstHost, isHostOf, networkOf } from '../allocation/cidr-text.ts';
 import { chooseLinkName, isUsableLinkName } from '../allocation/link-name.ts';
 import type { TunInfo, TunRequest } from '../schema/interface-api.ts';
-import type { TunRecord } from '../store/interface-records.ts';
+import type { InterfaceRecord, TunRecord } from '../store/interface-records.ts';
 import { type AddressPools, chooseNetwork, takeNetwork } from './choose-network.ts';
 import type { InterfaceBook, Surroundings } from './interface-book.ts';
 import type { InterfaceKernel, KernelLink } from './interface-kernel.ts';
 import type { Caller, TunService } from './interface-service.ts';
+import { KeptList } from './kept-list.ts';
 
 export interface InterfacesOptions {
   readonly book: InterfaceBook;
@@ -33,14 +34,16 @@ const NAME_ATTEMPT_COUNT_MAX = 8;
 /** The TUN devices that heddle made. */
 export class TunInterfaces implements TunService {
   readonly #o: InterfacesOptions;
+  readonly #list = new KeptList((links: ReadonlyMap<string, KernelLink>, records: readonly InterfaceRecord[]) => {
+    return records.filter((record) => record.kind === 'tun').map((record) => this.#describe(record, links));
+  });
 
   constructor(options: InterfacesOptions) {
     this.#o = options;
   }
 
   async list(): Promise<readonly TunInfo[]> {
-    const links = await this.#o.book.links();
-    return this.#records().map((record) => this.#describe(record, links));
+    return this.#list.of(await this.#o.book.links(), this.#o.book.records());
   }
 
   async find(name: string): Promise<TunInfo> {
@@ -71,10 +74,6 @@ export class TunInterfaces implements TunService {
       }
       await this.#o.book.remove(record);
     });
-  }
-
-  #records(): readonly TunRecord[] {
-    return this.#o.book.records().filter((record) => record.kind === 'tun');
   }
 
   #record(name: string): TunRecord {

@@ -212,8 +212,20 @@ function toAnswer(answer: Route['answer'], value: unknown): AnswerBody {
       return { status: 200, contentType: answer.contentType, text: String(value), headers: [] };
     case 'json':
     case 'json-list':
-      return { status: 200, contentType: JSON_TYPE, text: JSON.stringify(value), headers: [] };
+      return { status: 200, contentType: JSON_TYPE, text: formatJson(value), headers: [] };
   }
+}
+
+/** Texts of frozen values, which are asked for again and again. */
+const texts = new WeakMap<object, string>();
+
+function formatJson(value: unknown): string {
+  if (typeof value !== 'object' || value === null || !Object.isFrozen(value)) return JSON.stringify(value);
+  const known = texts.get(value);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(value);
+  texts.set(value, text);
+  return text;
 }
 
 const JSON_TYPE = 'application/json; charset=utf-8';

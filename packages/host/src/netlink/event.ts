@@ -7,11 +7,13 @@ import { decodeRoutes, type Route } from './route.ts';
 
 /** One change. `isGone` is false for a new entry and for a changed one; the entry is as it was right then. */
 export type NetlinkEvent =
-  | { readonly kind: 'link'; readonly isGone: boolean; readonly link: Link }
+  /** `isPartial`: it comes from the bridge that the link is a port of, and lacks most of what a link has. */
+  | { readonly kind: 'link'; readonly isGone: boolean; readonly isPartial: boolean; readonly link: Link }
   | { readonly kind: 'address'; readonly isGone: boolean; readonly address: Address }
   /** One event for each next hop. */
   | { readonly kind: 'route'; readonly isGone: boolean; readonly route: Route };
 
+const AF_UNSPEC = 0;
 const RTM_NEWLINK = 0x10;
 const RTM_DELLINK = 0x11;
 const RTM_NEWADDR = 0x14;
@@ -52,7 +54,9 @@ function decodeEvent({ type, body }: NetlinkMessage): readonly NetlinkEvent[] | 
 // When a link leaves its bridge, the bridge says "deleted" in a family of its own (AF_BRIDGE); the link lives on.
 function decodeLinkEvent(body: Uint8Array, isDeleted: boolean): readonly NetlinkEvent[] | string {
   const link = decodeLink(body);
-  return typeof link === 'string' ? link : [{ kind: 'link', isGone: isDeleted && body[0] === 0, link }];
+  if (typeof link === 'string') return link;
+  const isPartial = body[0] !== AF_UNSPEC;
+  return [{ kind: 'link', isGone: isDeleted && !isPartial, isPartial, link }];
 }
 
 function decodeAddressEvent(body: Uint8Array, isGone: boolean): readonly NetlinkEvent[] | string {

@@ -4,7 +4,8 @@
  * What can be relied on: when a call that changed a link, address or route has returned, in whatever process, at least
  * one event of it is in the queue, and the next `drain()` tells it. Not every entry has its own: the IPv4 routes that
  * go with a link, or with its being switched off, go without a word, and only the event of the link stands for them.
- * So whoever keeps a copy of the tables throws all of it away at any event, and reads after draining, not before.
+ * So whoever keeps a copy of the tables throws away, at an event, whatever may have gone with it, and reads after
+ * draining, not before. A new alias or group of a link that is switched off has no event at all.
  *
  * A change that is still going on may have sent its event before it is done with all its entries. The list of links
  * waits for such a change, so it is to be read first, then addresses and routes. Where staleness would do harm,

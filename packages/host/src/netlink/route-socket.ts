@@ -27,6 +27,8 @@ const UNSUPPORTED_CODES: ReadonlySet<unknown> = new Set([
   'EACCES',
   'EPERM',
 ]);
+/** The code of the call that found nothing. */
+const NO_DATAGRAM: TransientFailure = { transient: 'EAGAIN' };
 const TRANSIENT_CODES: ReadonlySet<string> = new Set(['EAGAIN', 'ENOBUFS', 'ENOMEM', 'EINTR']);
 
 /**
@@ -57,7 +59,7 @@ export function receiveFromKernel(
   socket: Pick<NetlinkSocket, 'receive'>,
   buffer: Uint8Array,
 ): Uint8Array | TransientFailure {
-  const received = tryCall(() => socket.receive(buffer));
+  const received = tryCall(() => socket.receive(buffer) ?? NO_DATAGRAM);
   if ('transient' in received) return received;
   const { lengthBytes, sender } = received;
   if (lengthBytes > buffer.length) throw invalidAnswer('too-long');
