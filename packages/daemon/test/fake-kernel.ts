@@ -37,13 +37,15 @@ export class FakeKernel implements InterfaceKernel {
     return [...this.linkTable.values()];
   }
 
-  async makeTun(record: TunRecord): Promise<void> {
+  async makeTun(record: TunRecord, journalled: Promise<void>): Promise<void> {
+    await journalled;
     this.#begin('makeTun', record);
     this.#add(record, !record.isPersistent);
     if (!record.isPersistent) this.#held.add(record.name);
   }
 
-  async makeSubnet(record: SubnetRecord): Promise<void> {
+  async makeSubnet(record: SubnetRecord, journalled: Promise<void>): Promise<void> {
+    await journalled;
     this.#begin('makeSubnet', record);
     if (this.missingKinds.has(record.linkKind)) {
       this.subnetKinds = this.subnetKinds.filter((kind) => kind !== record.linkKind);

@@ -105,7 +105,33 @@ describe('an interface', () => {
     store.beforeCommit = async () => {};
     await openBook().reconcile();
     expectAgreement();
-    expect(warnings.join()).toContain('could not be taken back');
+    expect(warnings.join()).toContain('is left for the next start to remove');
+  });
+
+  it('that the kernel does not let go stays', async () => {
+    const book = openBook();
+    await book.change(() => book.make(SUBNET));
+    kernel.failures.push({ call: 'remove', error: FAILURE });
+    await expect(book.change(() => book.remove(SUBNET))).rejects.toBe(FAILURE);
+    expectAgreement();
+    expect(store.interfaces()).toEqual([SUBNET]);
+  });
+
+  it('that was removed is answered for, also when its journal cannot be cleared at once', async () => {
+    const book = openBook();
+    await book.change(() => book.make(SUBNET));
+    store.beforeCommit = async () => {
+      store.beforeCommit = async () => {
+        throw new TailnetError('state/disk-full', 'full');
+      };
+    };
+    await book.change(() => book.remove(SUBNET));
+    store.beforeCommit = async () => {};
+    expect(kernel.linkTable.size).toBe(0);
+    await book.change(async () => {});
+    expect(warnings.join()).toContain('is left for the next start');
+    await openBook().reconcile();
+    expectAgreement();
   });
 
   it('more than there may be is refused before anything is touched', async () => {
@@ -186,10 +212,10 @@ describe('a start', () => {
     store.beforeCommit = step;
     const original = { makeTun: kernel.makeTun, makeSubnet: kernel.makeSubnet, remove: kernel.remove };
     const slow =
-      <R extends InterfaceRecord>(call: (record: R) => Promise<void>) =>
-      async (record: R): Promise<void> => {
+      <R extends InterfaceRecord, A extends unknown[]>(call: (record: R, ...rest: A) => Promise<void>) =>
+      async (record: R, ...rest: A): Promise<void> => {
         await step();
-        await call.call(kernel, record);
+        await call.call(kernel, record, ...rest);
         await step();
       };
     Object.assign(kernel, {
@@ -264,6 +290,17 @@ describe('a start', () => {
     await openBook().reconcile();
     expect([...kernel.linkTable.keys()]).toEqual(['eth1']);
     expect(warnings.join()).toContain('eth1');
+  });
+
+  it('goes on when something of the journal cannot be removed, and tries again the next time', async () => {
+    await store.commit([{ kind: 'put-journal', entry: { intent: 'make', record: TUN } }]);
+    await store.commit([{ kind: 'put-interface', record: SUBNET }]);
+    kernel.failures.push({ call: 'remove', error: FAILURE });
+    await openBook().reconcile();
+    expect([...kernel.linkTable.keys()]).toEqual(['dummy0']);
+    expect(store.journal()).toHaveLength(1);
+    await openBook().reconcile();
+    expectAgreement();
   });
 
   it('goes on with the others when one cannot be made again', async () => {

@@ -1,8 +1,8 @@
 /**
  * Makes and removes interfaces so that the kernel and the state database agree whenever the process ends:
  *
- *     journal "make" ─▶ kernel ─▶ record, and the journal is clear       (one synced batch)
- *     journal "remove" ─▶ kernel ─▶ no record, and the journal is clear  (one synced batch)
+ *     make      journal "make" ─▶ kernel ─▶ record, and no journal       (one synced batch)
+ *     remove    no record, and journal "remove" (one synced batch) ─▶ kernel ─▶ no journal
  *
  * What is found in the journal at the start was interrupted: what was being made is taken back, what was being removed is
  * removed. A link is ours when it bears the mark of a record or of a journal entry, a random number that the kernel keeps
@@ -119,9 +119,11 @@ export class InterfaceBook {
       throw new TailnetError('allocation/too-many', `There are ${INTERFACE_COUNT_MAX} interfaces already`);
     }
     const key = interfaceKey(record);
-    await this.#store.commit([{ kind: 'put-journal', entry: { intent: 'make', record } }]);
+    const journalled = this.#store.commit([{ kind: 'put-journal', entry: { intent: 'make', record } }]);
+    // The kernel waits for it before there is anything to lose; until then nobody listens.
+    journalled.catch(() => {});
     try {
-      await this.#makeLink(record);
+      await this.#makeLink(record, journalled);
       await this.#store.commit([
         { kind: 'put-interface', record },
         { kind: 'delete-journal', key },
@@ -135,8 +137,22 @@ export class InterfaceBook {
 
   /** Removes what the record says from the kernel and from the store. */
   async remove(record: InterfaceRecord): Promise<void> {
-    await this.#store.commit([{ kind: 'put-journal', entry: { intent: 'remove', record } }]);
-    await this.#finishRemoval(record);
+    const key = interfaceKey(record);
+    await this.#store.commit([
+      { kind: 'delete-interface', key },
+      { kind: 'put-journal', entry: { intent: 'remove', record } },
+    ]);
+    try {
+      await this.#kernel.remove(record);
+    } catch (error) {
+      await this.#store.commit([
+        { kind: 'put-interface', record },
+        { kind: 'delete-journal', key },
+      ]);
+      throw error;
+    }
+    // Nobody needs to wait: a start that finds the entry has nothing left to remove.
+    this.#clear(record).catch((error: unknown) => this.#reportLeft(record, error));
     this.#options.log('info', `Removed ${describeRecord(record)}`);
   }
 
@@ -165,18 +181,17 @@ export class InterfaceBook {
     for (const { intent, record } of this.#store.journal()) {
       const what = intent === 'make' ? 'was not finished' : 'was not removed to the end';
       this.#options.log('warn', `${describeRecord(record)} ${what} when the daemon ended; removing it`);
-      await this.#finishRemoval(record);
+      await this.#takeBack(record);
     }
   }
 
-  /** A journal entry whose record is in the store belongs to a removal: a finished make has cleared its own. */
-  async #finishRemoval(record: InterfaceRecord): Promise<void> {
-    await this.#kernel.remove(record);
-    const key = interfaceKey(record);
-    await this.#store.commit([
-      { kind: 'delete-interface', key },
-      { kind: 'delete-journal', key },
-    ]);
+  #clear(record: InterfaceRecord): Promise<void> {
+    return this.#store.commit([{ kind: 'delete-journal', key: interfaceKey(record) }]);
+  }
+
+  #reportLeft(record: InterfaceRecord, error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#options.log('warn', `${describeRecord(record)} is left for the next start to remove: ${reason}`);
   }
 
   async #restore(record: InterfaceRecord, links: ReadonlyMap<string, KernelLink>, busy: BusyPrefixes): Promise<void> {
@@ -189,7 +204,7 @@ export class InterfaceBook {
       if (link !== undefined) return this.#report(name, `a link of somebody else is called "${link.name}"`);
       const [refusal] = reservationsOf(record).flatMap(({ cidr }) => judgeRequest(networkOfText(cidr), busy).refusals);
       if (refusal !== undefined) return this.#report(name, refusal);
-      await this.#makeLink(record);
+      await this.#makeLink(record, Promise.resolve());
       this.#options.log('info', `Made ${name} again`);
     } catch (error) {
       this.#report(name, error instanceof Error ? error.message : String(error));
@@ -200,18 +215,19 @@ export class InterfaceBook {
     this.#options.log('warn', `${name} is not there: ${reason}`);
   }
 
-  #makeLink(record: InterfaceRecord): Promise<void> {
-    return record.kind === 'tun' ? this.#kernel.makeTun(record) : this.#kernel.makeSubnet(record);
+  #makeLink(record: InterfaceRecord, journalled: Promise<void>): Promise<void> {
+    return record.kind === 'tun'
+      ? this.#kernel.makeTun(record, journalled)
+      : this.#kernel.makeSubnet(record, journalled);
   }
 
   /** What fails here is left in the journal, for the next start. */
   async #takeBack(record: InterfaceRecord): Promise<void> {
     try {
       await this.#kernel.remove(record);
-      await this.#store.commit([{ kind: 'delete-journal', key: interfaceKey(record) }]);
+      await this.#clear(record);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#options.log('warn', `${describeRecord(record)} could not be taken back: ${reason}`);
+      this.#reportLeft(record, error);
     }
   }
 }

@@ -33,8 +33,13 @@ export interface InterfaceKernel {
   readHost(): Promise<HostFacts>;
   /** @param records Those of heddle, among which a system without marks finds whose a link is. */
   links(records: readonly InterfaceRecord[]): Promise<readonly KernelLink[]>;
-  makeTun(record: TunRecord): Promise<void>;
-  makeSubnet(record: SubnetRecord): Promise<void>;
+  /**
+   * Makes the device. Nothing that outlives this process is made before `journalled` has resolved; when that rejects, so
+   * does this.
+   */
+  makeTun(record: TunRecord, journalled: Promise<void>): Promise<void>;
+  /** As {@link makeTun}. */
+  makeSubnet(record: SubnetRecord, journalled: Promise<void>): Promise<void>;
   /** Sets again what somebody took from the link of the record, which is there: addresses, MTU, being up. */
   repair(record: InterfaceRecord): Promise<void>;
   /** Removes the link, if it bears the mark of the record. */

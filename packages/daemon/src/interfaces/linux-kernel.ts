@@ -87,18 +87,17 @@ export class LinuxKernel implements InterfaceKernel {
     });
   }
 
-  async makeTun(record: TunRecord): Promise<void> {
-    translate(record.name, () => {
-      const handle = this.#makeDevice(record, record.ownerUid ?? ROOT);
-      if (record.isPersistent) handle.close();
-      else this.#held.set(record.name, handle);
-    });
+  async makeTun(record: TunRecord, journalled: Promise<void>): Promise<void> {
+    const handle = await this.#makeDevice(record, record.ownerUid ?? ROOT, journalled);
+    if (record.isPersistent) handle.close();
+    else this.#held.set(record.name, handle);
   }
 
-  async makeSubnet(record: SubnetRecord): Promise<void> {
+  async makeSubnet(record: SubnetRecord, journalled: Promise<void>): Promise<void> {
     const { link: name, linkKind: kind, mark: group } = record;
+    if (kind === 'tun') return (await this.#makeDevice(record, ROOT, journalled)).close();
+    await journalled;
     translate(name, () => {
-      if (kind === 'tun') return this.#makeDevice(record, ROOT).close();
       try {
         this.#netlink.addLink({ name, kind, group });
       } catch (error) {
@@ -155,14 +154,14 @@ export class LinuxKernel implements InterfaceKernel {
     this.#netlink.close();
   }
 
-  #makeDevice(record: InterfaceRecord, ownerUid: number): TunHandle {
+  /** Until it persists the device goes with this process, whatever happens. */
+  async #makeDevice(record: InterfaceRecord, ownerUid: number, journalled: Promise<void>): Promise<TunHandle> {
     const { name } = setupOf(record);
-    const handle = createTun({ name, ownerUid });
+    const handle = translate(name, () => createTun({ name, ownerUid }));
     try {
-      const { index } = this.#findOwn(name, undefined);
-      this.#netlink.changeLink(index, { group: record.mark });
-      this.#setUp(index, record);
-      if (record.kind === 'subnet' || record.isPersistent) handle.setPersistent(true);
+      translate(name, () => this.#setUp(this.#findOwn(name, undefined).index, record));
+      await journalled;
+      if (record.kind === 'subnet' || record.isPersistent) translate(name, () => handle.setPersistent(true));
       return handle;
     } catch (error) {
       handle.close();
@@ -173,7 +172,7 @@ export class LinuxKernel implements InterfaceKernel {
   #setUp(index: number, record: InterfaceRecord, addresses?: readonly WantedAddress[]): void {
     const setup = setupOf(record);
     const alias = formatLinkAlias(record, this.#instanceId);
-    this.#netlink.changeLink(index, { mtu: setup.mtu, alias });
+    this.#netlink.changeLink(index, { group: record.mark, mtu: setup.mtu, alias, isUp: true });
     for (const { address, prefixBits } of addresses ?? setup.addresses) {
       this.#netlink.addAddress({
         linkIndex: index,
@@ -182,7 +181,6 @@ export class LinuxKernel implements InterfaceKernel {
         broadcast: broadcastText(address, prefixBits),
       });
     }
-    this.#netlink.changeLink(index, { isUp: true });
   }
 
   /** @param record Undefined for a link that has no mark yet. */

@@ -24,7 +24,7 @@ beforeEach(() => {
 describe('a TUN device', () => {
   it('is held open with its addresses, its route and its mark', async () => {
     const kernel = setup.createKernel();
-    await kernel.makeTun(MAC_TUN);
+    await kernel.makeTun(MAC_TUN, Promise.resolve());
     expect(mac.links.get('utun7')).toEqual({
       mtu: 1400,
       isUp: true,
@@ -42,21 +42,21 @@ describe('a TUN device', () => {
     expect(await listOwn(kernel, [MAC_TUN])).toEqual([]);
     await kernel.remove(MAC_TUN);
     expect(mac.links.has('utun7')).toBe(true);
-    await expect(kernel.makeTun(MAC_TUN)).rejects.toEqual(refusal('tun/name-taken', '"utun7"'));
+    await expect(kernel.makeTun(MAC_TUN, Promise.resolve())).rejects.toEqual(refusal('tun/name-taken', '"utun7"'));
     await kernel.remove(MAC_TUN);
     expect(mac.changes).toEqual([]);
   });
 
   it('is not removed for a record of the same name', async () => {
     const kernel = setup.createKernel();
-    await kernel.makeTun(MAC_TUN);
+    await kernel.makeTun(MAC_TUN, Promise.resolve());
     await kernel.remove({ ...MAC_TUN, mark: 9 });
     expect(mac.links.has('utun7')).toBe(true);
   });
 
   it('has gone when its removal is over', async () => {
     const kernel = setup.createKernel();
-    await kernel.makeTun(MAC_TUN);
+    await kernel.makeTun(MAC_TUN, Promise.resolve());
     mac.lingerCount = 3;
     await kernel.remove(MAC_TUN);
     expect(setup.pauseCount).toBe(2);
@@ -66,7 +66,7 @@ describe('a TUN device', () => {
 
   it('whose name another program takes at once is waited for only so long', async () => {
     const kernel = setup.createKernel();
-    await kernel.makeTun(MAC_TUN);
+    await kernel.makeTun(MAC_TUN, Promise.resolve());
     mac.lingerCount = 1000;
     await kernel.remove(MAC_TUN);
     expect(setup.pauseCount).toBe(50);
@@ -74,7 +74,7 @@ describe('a TUN device', () => {
 
   it('is removed also when nothing can be seen of it', async () => {
     const kernel = setup.createKernel();
-    await kernel.makeTun(MAC_TUN);
+    await kernel.makeTun(MAC_TUN, Promise.resolve());
     mac.failures.push({ part: 'ifconfig -a', result: BROKEN });
     await kernel.remove(MAC_TUN);
     expect(mac.links.has('utun7')).toBe(false);
@@ -88,7 +88,7 @@ describe('a TUN device', () => {
     ['being up', (link) => void Object.assign(link, { isUp: false })],
   ])('is made anew when somebody took %s', async (_, take) => {
     const kernel = setup.createKernel();
-    await kernel.makeTun(MAC_TUN);
+    await kernel.makeTun(MAC_TUN, Promise.resolve());
     const before = structuredClone(mac.links.get('utun7'));
     const count = mac.changes.length;
     await kernel.repair(MAC_TUN);
@@ -101,8 +101,8 @@ describe('a TUN device', () => {
 
   it('is let go at the end, and subnets stay', async () => {
     const kernel = setup.createKernel();
-    await kernel.makeTun(MAC_TUN);
-    await kernel.makeSubnet(MAC_SUBNET);
+    await kernel.makeTun(MAC_TUN, Promise.resolve());
+    await kernel.makeSubnet(MAC_SUBNET, Promise.resolve());
     kernel.close();
     kernel.close();
     expect(kernel.isHeld(MAC_TUN)).toBe(false);
@@ -115,7 +115,9 @@ describe('a TUN device', () => {
     ['for another user', { ownerUid: 501 }, 'tun/not-supported'],
     ['with a name of Linux', { name: 'tun0' }, 'interface/unsupported'],
   ])('%s is refused before anything is asked', async (_, change, code) => {
-    await expect(setup.createKernel().makeTun({ ...MAC_TUN, ...change })).rejects.toEqual(refusal(code));
+    await expect(setup.createKernel().makeTun({ ...MAC_TUN, ...change }, Promise.resolve())).rejects.toEqual(
+      refusal(code),
+    );
     expect(mac.changes).toEqual([]);
   });
 });
@@ -125,7 +127,7 @@ describe('a subnet', () => {
     ['IPv4', MAC_SUBNET, '10.1.0.1/24'],
     ['IPv6', MAC_SUBNET6, 'fd00:2::1/64'],
   ] as const)('of %s is an address of lo0, of any process', async (_, record, cidr) => {
-    await setup.createKernel().makeSubnet(record);
+    await setup.createKernel().makeSubnet(record, Promise.resolve());
     expect(mac.aliases()).toEqual([cidr]);
     const later = setup.createKernel();
     expect(await later.links([record])).toContainEqual({
@@ -157,7 +159,9 @@ describe('a subnet', () => {
     const before = structuredClone([...mac.links]);
     const kernel = setup.createKernel();
     expect(await listOwn(kernel, [MAC_SUBNET])).toEqual([]);
-    await expect(kernel.makeSubnet(MAC_SUBNET)).rejects.toEqual(refusal('allocation/overlap', '10.1.0.1'));
+    await expect(kernel.makeSubnet(MAC_SUBNET, Promise.resolve())).rejects.toEqual(
+      refusal('allocation/overlap', '10.1.0.1'),
+    );
     await kernel.remove(MAC_SUBNET);
     expect([...mac.links]).toEqual(before);
     expect(mac.changes).toEqual([]);
@@ -166,7 +170,9 @@ describe('a subnet', () => {
   it('that came too late leaves the very same address of somebody else alone', async () => {
     mac.addForeignAlias('10.1.0.1/24');
     const kernel = setup.createKernel();
-    await expect(kernel.makeSubnet(MAC_SUBNET)).rejects.toEqual(refusal('allocation/overlap', '"lo0"'));
+    await expect(kernel.makeSubnet(MAC_SUBNET, Promise.resolve())).rejects.toEqual(
+      refusal('allocation/overlap', '"lo0"'),
+    );
     expect(await listOwn(kernel, [MAC_SUBNET])).toEqual([]);
     await kernel.remove(MAC_SUBNET);
     await kernel.remove(MAC_SUBNET);
@@ -176,16 +182,20 @@ describe('a subnet', () => {
   it('that came too late is made when the address has gone', async () => {
     mac.addLink('en1', ['10.1.0.1/24']);
     const kernel = setup.createKernel();
-    await expect(kernel.makeSubnet(MAC_SUBNET)).rejects.toEqual(refusal('allocation/overlap', '"en1"'));
+    await expect(kernel.makeSubnet(MAC_SUBNET, Promise.resolve())).rejects.toEqual(
+      refusal('allocation/overlap', '"en1"'),
+    );
     mac.links.delete('en1');
-    await kernel.makeSubnet(MAC_SUBNET);
+    await kernel.makeSubnet(MAC_SUBNET, Promise.resolve());
     expect(await listOwn(kernel, [MAC_SUBNET])).toEqual([['lo0:0', 1002]]);
   });
 
   it('is taken back when it would be of a single host, beside another address of the network', async () => {
     mac.addForeignAlias('10.1.0.9/24');
     const kernel = setup.createKernel();
-    await expect(kernel.makeSubnet(MAC_SUBNET)).rejects.toEqual(refusal('allocation/overlap', '10.1.0.0/24'));
+    await expect(kernel.makeSubnet(MAC_SUBNET, Promise.resolve())).rejects.toEqual(
+      refusal('allocation/overlap', '10.1.0.0/24'),
+    );
     expect(mac.aliases()).toEqual(['10.1.0.9/24']);
   });
 
@@ -195,7 +205,7 @@ describe('a subnet', () => {
     mac.beforeCommand = (text) => {
       if (text === '/sbin/ifconfig -a' && ++listCount === 2) mac.failures.push({ part: text, result: BROKEN });
     };
-    await expect(kernel.makeSubnet(MAC_SUBNET)).rejects.toEqual(refusal('interface/kernel-refused'));
+    await expect(kernel.makeSubnet(MAC_SUBNET, Promise.resolve())).rejects.toEqual(refusal('interface/kernel-refused'));
     expect(mac.aliases()).toEqual([]);
   });
 
@@ -203,7 +213,9 @@ describe('a subnet', () => {
     mac.addForeignAlias('10.1.0.1/24');
     const record: SubnetRecord = { ...MAC_SUBNET, link: 'dummy0', linkKind: 'dummy' };
     const kernel = setup.createKernel();
-    await expect(kernel.makeSubnet(record)).rejects.toEqual(refusal('interface/unsupported', '"dummy"'));
+    await expect(kernel.makeSubnet(record, Promise.resolve())).rejects.toEqual(
+      refusal('interface/unsupported', '"dummy"'),
+    );
     expect(await listOwn(kernel, [record])).toEqual([]);
     await kernel.remove(record);
     expect(mac.aliases()).toEqual(['10.1.0.1/24']);
@@ -224,14 +236,14 @@ describe('a failure', () => {
     mac.openFailure = new MacosError(code, 'it says "no"');
     const failure = await setup
       .createKernel()
-      .makeTun(MAC_TUN)
+      .makeTun(MAC_TUN, Promise.resolve())
       .catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: told, cause: { code } });
   });
 
   it.each<[string, string, (kernel: MacosKernel) => Promise<unknown>]>([
-    ['the addresses of a device', 'utun7 inet', (kernel) => kernel.makeTun(MAC_TUN)],
-    ['the address of a subnet', 'lo0 inet', (kernel) => kernel.makeSubnet(MAC_SUBNET)],
+    ['the addresses of a device', 'utun7 inet', (kernel) => kernel.makeTun(MAC_TUN, Promise.resolve())],
+    ['the address of a subnet', 'lo0 inet', (kernel) => kernel.makeSubnet(MAC_SUBNET, Promise.resolve())],
   ])('of %s leaves nothing', async (_, part, make) => {
     mac.failures.push({ part, result: DENIED });
     const kernel = setup.createKernel();
@@ -243,7 +255,7 @@ describe('a failure', () => {
 
   it('of a removal is told', async () => {
     const kernel = setup.createKernel();
-    await kernel.makeSubnet(MAC_SUBNET);
+    await kernel.makeSubnet(MAC_SUBNET, Promise.resolve());
     mac.failures.push({ part: '-alias', result: BROKEN });
     await expect(kernel.remove(MAC_SUBNET)).rejects.toEqual(refusal('interface/kernel-refused', 'what'));
     mac.failures.push({ part: 'ifconfig -a', result: BROKEN });
@@ -256,7 +268,7 @@ describe('a failure', () => {
 describe('what the machine uses', () => {
   it('is told in the shape of plans', async () => {
     const kernel = setup.createKernel();
-    await kernel.makeTun(MAC_TUN);
+    await kernel.makeTun(MAC_TUN, Promise.resolve());
     const host = await kernel.readHost();
     expect(host).toEqual({
       links: [

@@ -83,7 +83,8 @@ export class MacosKernel implements InterfaceKernel {
     return [...links, ...aliases];
   }
 
-  async makeTun(record: TunRecord): Promise<void> {
+  async makeTun(record: TunRecord, journalled: Promise<void>): Promise<void> {
+    await journalled;
     const { name, address, prefixBits, address6, prefixBits6 = 128, mtu, mark } = record;
     checkWishes(record);
     const plan = { name, address, prefixBits, address6, prefixBits6, mtu };
@@ -91,7 +92,8 @@ export class MacosKernel implements InterfaceKernel {
     this.#held.set(name, { mark, tun });
   }
 
-  async makeSubnet(record: SubnetRecord): Promise<void> {
+  async makeSubnet(record: SubnetRecord, journalled: Promise<void>): Promise<void> {
+    await journalled;
     if (record.linkKind !== 'alias') {
       throw new TailnetError('interface/unsupported', `macOS has no link of kind "${record.linkKind}"`);
     }
@@ -107,11 +109,11 @@ export class MacosKernel implements InterfaceKernel {
 
   async repair(record: InterfaceRecord): Promise<void> {
     if (record.kind === 'subnet') {
-      if (!this.#hasAlias(await this.#list(), record)) await this.makeSubnet(record);
+      if (!this.#hasAlias(await this.#list(), record)) await this.makeSubnet(record, Promise.resolve());
     } else if (!(await this.#isWhole(record))) {
       // Nobody but this process uses the device.
       await this.#release(record);
-      await this.makeTun(record);
+      await this.makeTun(record, Promise.resolve());
     }
   }
 
