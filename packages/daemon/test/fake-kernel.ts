@@ -1,6 +1,6 @@
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
-import { linkNameOf } from '../src/interfaces/interface-book.ts';
 import type { InterfaceKernel, KernelLink, SubnetKind } from '../src/interfaces/interface-kernel.ts';
+import { addressesOf, linkNameOf } from '../src/interfaces/record-facts.ts';
 import type { HostFacts } from '../src/plan/host-facts.ts';
 import type { InterfaceRecord, SubnetRecord, TunRecord } from '../src/store/interface-records.ts';
 
@@ -10,7 +10,7 @@ export class FakeKernel implements InterfaceKernel {
   subnetPrefix: 'dummy' | 'lo0:' = 'dummy';
   canPersist = true;
   subnetKinds: SubnetKind[] = ['dummy', 'bridge', 'ifb', 'tun'];
-  readonly linkTable = new Map<string, FakeLink>();
+  readonly linkTable = new Map<string, KernelLink>();
   /** Of others, beside what the links have. */
   readonly routes: HostFacts['routes'][number][] = [];
   /** Every change, in order. */
@@ -25,7 +25,7 @@ export class FakeKernel implements InterfaceKernel {
     const all = [...this.linkTable.values()];
     return {
       links: all.map(({ name }) => ({ name, isUp: true })),
-      addresses: all.flatMap(({ name, cidrs }) => cidrs.map((cidr) => ({ link: name, cidr }))),
+      addresses: all.flatMap(({ name, addresses }) => addresses.map((cidr) => ({ link: name, cidr }))),
       routes: this.routes,
       usedUdpPorts: [],
       usedTcpPorts: [],
@@ -57,7 +57,8 @@ export class FakeKernel implements InterfaceKernel {
   async repair(record: InterfaceRecord): Promise<void> {
     this.#begin('repair', record);
     const link = this.linkTable.get(linkNameOf(record));
-    if (link !== undefined) this.linkTable.set(link.name, { ...link, cidrs: cidrsOf(record), mtu: record.mtu });
+    if (link !== undefined)
+      this.linkTable.set(link.name, { ...link, addresses: addressesOf(record), isUp: true, mtu: record.mtu });
   }
 
   async remove(record: InterfaceRecord): Promise<void> {
@@ -66,8 +67,9 @@ export class FakeKernel implements InterfaceKernel {
     this.#held.delete(linkNameOf(record));
   }
 
-  isHeld({ name }: TunRecord): boolean {
-    return this.#held.has(name);
+  async isInUse({ name, mark }: TunRecord): Promise<boolean> {
+    const link = [...this.linkTable.values()].find((one) => one.mark === mark);
+    return !this.#held.has(name) && (link?.hasCarrier ?? false);
   }
 
   close(): void {
@@ -75,8 +77,8 @@ export class FakeKernel implements InterfaceKernel {
   }
 
   /** A link that somebody else made. */
-  addForeign(name: string, cidrs: readonly string[] = []): void {
-    this.linkTable.set(name, { name, mark: 0, mtu: 1500, hasCarrier: true, cidrs });
+  addForeign(name: string, addresses: readonly string[] = []): void {
+    this.linkTable.set(name, { name, mark: 0, mtu: 1500, hasCarrier: true, isUp: true, addresses });
   }
 
   /** As when the process is killed: attached devices go, everything else stays. */
@@ -95,16 +97,13 @@ export class FakeKernel implements InterfaceKernel {
   #add(record: InterfaceRecord, hasCarrier: boolean): void {
     const name = linkNameOf(record);
     if (this.linkTable.has(name)) throw new TailnetError('tun/name-taken', `A link called "${name}" is there already`);
-    this.linkTable.set(name, { name, mark: record.mark, mtu: record.mtu, hasCarrier, cidrs: cidrsOf(record) });
+    this.linkTable.set(name, {
+      name,
+      mark: record.mark,
+      mtu: record.mtu,
+      hasCarrier,
+      addresses: addressesOf(record),
+      isUp: true,
+    });
   }
-}
-
-export interface FakeLink extends KernelLink {
-  readonly cidrs: readonly string[];
-}
-
-export function cidrsOf(record: InterfaceRecord): readonly string[] {
-  if (record.kind === 'subnet') return [`${record.address}/${record.cidr.split('/')[1]}`];
-  const second = record.address6 === undefined ? [] : [`${record.address6}/${record.prefixBits6}`];
-  return [`${record.address}/${record.prefixBits}`, ...second];
 }

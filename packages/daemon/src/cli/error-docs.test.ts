@@ -8,9 +8,9 @@ import { describeFailure } from './failure.ts';
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));
 /** Every string that looks like a code, in any package: a new room is to be added here. */
 const CODE =
-  /['"`]((?:usage|cli|connect|wait|disconnect|engine|serve|forward|ipc|socket|state|proxy|listen|dial|ping|tailnet|control|derp|lab|team|plan|nebula|service|registration|rest|tun|subnet|allocation|interface)\/[a-z]+(?:-[a-z]+)*)['"`]/g;
+  /['"`]((?:usage|cli|connect|wait|disconnect|engine|serve|forward|ipc|socket|state|proxy|listen|dial|ping|tailnet|control|derp|lab|team|plan|nebula|service|registration|rest|tun|subnet|allocation|interface)\/[a-z]+(?:-[a-z0-9]+)*)['"`]/g;
 const THROWN = /new (?:Tailnet|Control)Error\(\s*['"`]([^'"`]+)['"`]/g;
-const ROW = /^\| `([a-z]+\/[a-z-]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$/gm;
+const ROW = /^\| `([a-z]+\/[a-z0-9-]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$/gm;
 
 function sources(): string[] {
   return readdirSync(join(ROOT, 'packages')).flatMap((name) => {

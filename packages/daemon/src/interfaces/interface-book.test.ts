@@ -1,9 +1,10 @@
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeInterfaceStore } from '../../test/fake-interface-store.ts';
-import { cidrsOf, FakeKernel } from '../../test/fake-kernel.ts';
+import { FakeKernel } from '../../test/fake-kernel.ts';
 import { type InterfaceRecord, interfaceKey, type SubnetRecord, type TunRecord } from '../store/interface-records.ts';
-import { InterfaceBook, linkNameOf } from './interface-book.ts';
+import { InterfaceBook } from './interface-book.ts';
+import { addressesOf, linkNameOf } from './record-facts.ts';
 
 const TUN: TunRecord = {
   kind: 'tun',
@@ -48,8 +49,8 @@ function openBook(): InterfaceBook {
 /** What a user may rely on: the kernel has what the store says, and nothing of ours beside it. */
 function expectAgreement(): void {
   const ours = [...kernel.linkTable.values()].filter(({ mark }) => mark !== 0);
-  const wanted = store.interfaces().map((record) => [linkNameOf(record), record.mark, cidrsOf(record)]);
-  expect(ours.map(({ name, mark, cidrs }) => [name, mark, cidrs]).sort()).toEqual(wanted.sort());
+  const wanted = store.interfaces().map((record) => [linkNameOf(record), record.mark, addressesOf(record)]);
+  expect(ours.map(({ name, mark, addresses }) => [name, mark, addresses]).sort()).toEqual(wanted.sort());
   expect(store.journal()).toEqual([]);
 }
 
@@ -89,7 +90,10 @@ describe('an interface', () => {
       if (count === 2) throw full;
     };
     const book = openBook();
-    await expect(book.change(() => book.make(SUBNET))).rejects.toBe(full);
+    await expect(book.change(() => book.make(SUBNET))).rejects.toMatchObject({
+      code: 'interface/not-stored',
+      cause: full,
+    });
     expectAgreement();
     expect(kernel.linkTable.size).toBe(0);
   });
@@ -101,11 +105,11 @@ describe('an interface', () => {
       count++;
       if (count > 1) throw new TailnetError('state/disk-full', 'full');
     };
-    await expect(book.change(() => book.make(TUN))).rejects.toMatchObject({ code: 'state/disk-full' });
+    await expect(book.change(() => book.make(TUN))).rejects.toMatchObject({ code: 'interface/not-stored' });
     store.beforeCommit = async () => {};
     await openBook().reconcile();
     expectAgreement();
-    expect(warnings.join()).toContain('is left for the next start to remove');
+    expect(warnings.join()).toContain('is left, to be removed');
   });
 
   it('that the kernel does not let go stays', async () => {
@@ -129,7 +133,7 @@ describe('an interface', () => {
     store.beforeCommit = async () => {};
     expect(kernel.linkTable.size).toBe(0);
     await book.change(async () => {});
-    expect(warnings.join()).toContain('is left for the next start');
+    expect(warnings.join()).toContain('is left, to be removed');
     await openBook().reconcile();
     expectAgreement();
   });
@@ -154,6 +158,15 @@ describe('changes', () => {
     };
     await Promise.all([book.change(step('first')), book.change(step('second'))]);
     expect(order).toEqual(['first begins', 'first ends', 'second begins', 'second ends']);
+  });
+
+  it('begin with what could not be taken back', async () => {
+    const book = openBook();
+    kernel.failures.push({ call: 'makeTun', error: FAILURE }, { call: 'remove', error: FAILURE });
+    await expect(book.change(() => book.make(TUN))).rejects.toBe(FAILURE);
+    expect(store.journal()).toHaveLength(1);
+    await book.change(async () => {});
+    expectAgreement();
   });
 
   it('go on after one that failed', async () => {
@@ -244,7 +257,7 @@ describe('a start', () => {
         });
         await openBook().reconcile();
         expectAgreement();
-        expect(kernel.linkTable.get('eth0')?.cidrs).toEqual(['192.168.7.2/24']);
+        expect(kernel.linkTable.get('eth0')?.addresses).toEqual(['192.168.7.2/24']);
         if (!wasKilled) break;
       }
       expect(touch).toBeGreaterThan(8);
@@ -255,7 +268,7 @@ describe('a start', () => {
     const book = openBook();
     await book.change(() => book.make(TUN));
     const link = kernel.linkTable.get('tun0');
-    kernel.linkTable.set('tun0', { ...(link as NonNullable<typeof link>), cidrs: [], mtu: 9 });
+    kernel.linkTable.set('tun0', { ...(link as NonNullable<typeof link>), addresses: [], mtu: 9 });
     await openBook().reconcile();
     expectAgreement();
     expect(kernel.linkTable.get('tun0')?.mtu).toBe(1500);
@@ -277,8 +290,8 @@ describe('a start', () => {
     kernel.linkTable.clear();
     kernel.addForeign('dummy0', ['172.31.0.1/24']);
     await openBook().reconcile();
-    expect(kernel.linkTable.get('dummy0')?.cidrs).toEqual(['172.31.0.1/24']);
-    expect(warnings).toEqual(['Subnet 10.1.0.0/24 is not there: a link of somebody else is called "dummy0"']);
+    expect(kernel.linkTable.get('dummy0')?.addresses).toEqual(['172.31.0.1/24']);
+    expect(warnings).toEqual(['Subnet 10.1.0.0/24 is not as it should be: a link of somebody else is called "dummy0"']);
     expect(store.interfaces()).toEqual([SUBNET]);
   });
 
@@ -299,6 +312,20 @@ describe('a start', () => {
     await openBook().reconcile();
     expect([...kernel.linkTable.keys()]).toEqual(['dummy0']);
     expect(store.journal()).toHaveLength(1);
+    await openBook().reconcile();
+    expectAgreement();
+  });
+
+  it('does not give back an address whose network somebody else has now', async () => {
+    const book = openBook();
+    await book.change(() => book.make(SUBNET));
+    const link = kernel.linkTable.get('dummy0') as NonNullable<ReturnType<typeof kernel.linkTable.get>>;
+    kernel.linkTable.set('dummy0', { ...link, addresses: [] });
+    kernel.addForeign('br7', ['10.1.0.1/24']);
+    await openBook().reconcile();
+    expect(kernel.linkTable.get('dummy0')?.addresses).toEqual([]);
+    expect(warnings.join()).toContain('"br7"');
+    kernel.linkTable.delete('br7');
     await openBook().reconcile();
     expectAgreement();
   });

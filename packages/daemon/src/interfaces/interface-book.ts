@@ -12,17 +12,16 @@
  * well, from the look at the kernel's tables to the address on the link: two never choose the same network.
  */
 
-import type { IpPrefix } from '@heddle/proto/ip/prefix';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { type BusyPrefixes, readBusyPrefixes } from '../allocation/busy-prefixes.ts';
-import { parseNetwork } from '../allocation/cidr-text.ts';
-import { judgeRequest } from '../allocation/judge-request.ts';
 import type { TeamClaims } from '../plan/claims.ts';
-import type { ReservedSubnet } from '../plan/host-facts.ts';
+import type { HostFacts } from '../plan/host-facts.ts';
 import { INTERFACE_COUNT_MAX, type InterfaceRecord, interfaceKey } from '../store/interface-records.ts';
 import type { StateStore } from '../store/state-store.ts';
+import type { StoreChange } from '../store/store-content.ts';
 import type { InterfaceKernel, KernelLink } from './interface-kernel.ts';
-import { networkOf } from './link-alias.ts';
+import { describeRecord, linkNameOf, reservationsOf } from './record-facts.ts';
+import { makeLink, restoreInterfaces } from './restore-interfaces.ts';
 import { SerialQueue } from './serial-queue.ts';
 
 export type InterfaceLog = (
@@ -34,8 +33,8 @@ export type InterfaceLog = (
 export interface BookOptions {
   readonly store: Pick<StateStore, 'interfaces' | 'interface' | 'journal' | 'commit'>;
   readonly kernel: InterfaceKernel;
-  /** Keeps other heddle daemons of this machine out while the work runs. */
-  readonly exclude: <T>(work: () => Promise<T>) => Promise<T>;
+  /** Keeps other heddle daemons of this machine out while the work runs; waits for them as long as it is told. */
+  readonly exclude: <T>(work: () => Promise<T>, patienceMs: number) => Promise<T>;
   /** The teams that have a configuration, running or not. */
   readonly readTeams: () => Promise<readonly TeamClaims[]>;
   readonly log: InterfaceLog;
@@ -48,6 +47,17 @@ export interface Surroundings {
   readonly takenNames: ReadonlySet<string>;
 }
 
+interface Seen {
+  readonly host: HostFacts;
+  readonly teams: readonly TeamClaims[];
+  readonly records: readonly InterfaceRecord[];
+  readonly surroundings: Surroundings;
+}
+
+/** How long a change waits for another daemon's. */
+const PATIENCE_MS = 5_000;
+/** A start may have to wait for another's, with thousands of links to make. */
+const START_PATIENCE_MS = 60_000;
 /** Changes that may wait. */
 const CHANGE_COUNT_MAX = 64;
 
@@ -56,6 +66,9 @@ export class InterfaceBook {
   readonly #store: BookOptions['store'];
   readonly #kernel: InterfaceKernel;
   readonly #changes = new SerialQueue(CHANGE_COUNT_MAX);
+  /** What could not be taken back; tried again before the next change. */
+  readonly #left = new Map<string, InterfaceRecord>();
+  #seen: Seen | undefined;
   #isClosed = false;
   #links: { readonly list: readonly KernelLink[]; readonly byName: ReadonlyMap<string, KernelLink> } | undefined;
 
@@ -81,14 +94,16 @@ export class InterfaceBook {
   }
 
   /** Runs one change; only its work may call `make` and `remove`. */
-  change<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#isClosed)
-      return Promise.reject(new TailnetError('rest/busy', 'The daemon is ending', { isRetryable: true }));
-    if (this.#changes.isFull) {
-      const message = `${CHANGE_COUNT_MAX} changes wait already`;
+  change<T>(work: () => Promise<T>, patienceMs: number = PATIENCE_MS): Promise<T> {
+    if (this.#isClosed || this.#changes.isFull) {
+      const message = this.#isClosed ? 'The daemon is ending' : `${CHANGE_COUNT_MAX} changes wait already`;
       return Promise.reject(new TailnetError('rest/busy', message, { isRetryable: true }));
     }
-    return this.#changes.run(() => this.#options.exclude(work));
+    const excluded = async (): Promise<T> => {
+      for (const record of this.#left.values()) await this.#takeBack(record);
+      return work();
+    };
+    return this.#changes.run(() => this.#options.exclude(excluded, patienceMs));
   }
 
   /** Refuses further changes, and resolves when those that were accepted have ended. */
@@ -97,17 +112,18 @@ export class InterfaceBook {
     await this.#changes.run(async () => {});
   }
 
-  /** Looks at the machine, as it is and as the store wants it. */
-  look(): Promise<Surroundings> {
-    return this.#look(this.records());
-  }
-
-  async #look(records: readonly InterfaceRecord[]): Promise<Surroundings> {
+  /** Looks at the machine, as it is and as the store wants it; the same object as long as nothing has changed. */
+  async look(): Promise<Surroundings> {
     const [host, teams] = await Promise.all([this.#kernel.readHost(), this.#options.readTeams()]);
-    return {
+    const records = this.records();
+    const seen = this.#seen;
+    if (seen?.host === host && seen.teams === teams && seen.records === records) return seen.surroundings;
+    const surroundings = {
       busy: readBusyPrefixes({ host, teams, own: records.flatMap(reservationsOf) }),
       takenNames: new Set([...host.links.map(({ name }) => name), ...records.map(linkNameOf)]),
     };
+    this.#seen = { host, teams, records, surroundings };
+    return surroundings;
   }
 
   /**
@@ -119,12 +135,12 @@ export class InterfaceBook {
       throw new TailnetError('allocation/too-many', `There are ${INTERFACE_COUNT_MAX} interfaces already`);
     }
     const key = interfaceKey(record);
-    const journalled = this.#store.commit([{ kind: 'put-journal', entry: { intent: 'make', record } }]);
+    const journalled = this.#commit([{ kind: 'put-journal', entry: { intent: 'make', record } }]);
     // The kernel waits for it before there is anything to lose; until then nobody listens.
     journalled.catch(() => {});
     try {
-      await this.#makeLink(record, journalled);
-      await this.#store.commit([
+      await makeLink(this.#kernel, record, journalled);
+      await this.#commit([
         { kind: 'put-interface', record },
         { kind: 'delete-journal', key },
       ]);
@@ -138,21 +154,21 @@ export class InterfaceBook {
   /** Removes what the record says from the kernel and from the store. */
   async remove(record: InterfaceRecord): Promise<void> {
     const key = interfaceKey(record);
-    await this.#store.commit([
+    await this.#commit([
       { kind: 'delete-interface', key },
       { kind: 'put-journal', entry: { intent: 'remove', record } },
     ]);
     try {
       await this.#kernel.remove(record);
     } catch (error) {
-      await this.#store.commit([
+      await this.#commit([
         { kind: 'put-interface', record },
         { kind: 'delete-journal', key },
       ]);
       throw error;
     }
     // Nobody needs to wait: a start that finds the entry has nothing left to remove.
-    this.#clear(record).catch((error: unknown) => this.#reportLeft(record, error));
+    this.#clear(record).catch((error: unknown) => this.#leave(record, error));
     this.#options.log('info', `Removed ${describeRecord(record)}`);
   }
 
@@ -170,11 +186,9 @@ export class InterfaceBook {
   reconcile(): Promise<void> {
     return this.change(async () => {
       await this.#clearJournal();
-      // Read once: what is made again here cannot be in the way of the next, and thousands of records may be missing.
-      const { busy } = await this.#look([]);
-      const links = await this.links();
-      for (const record of this.records()) await this.#restore(record, links, busy);
-    });
+      const { readTeams, kernel, log } = this.#options;
+      await restoreInterfaces({ records: this.records(), kernel, teams: await readTeams(), log });
+    }, START_PATIENCE_MS);
   }
 
   async #clearJournal(): Promise<void> {
@@ -185,76 +199,34 @@ export class InterfaceBook {
     }
   }
 
-  #clear(record: InterfaceRecord): Promise<void> {
-    return this.#store.commit([{ kind: 'delete-journal', key: interfaceKey(record) }]);
-  }
-
-  #reportLeft(record: InterfaceRecord, error: unknown): void {
-    const reason = error instanceof Error ? error.message : String(error);
-    this.#options.log('warn', `${describeRecord(record)} is left for the next start to remove: ${reason}`);
-  }
-
-  async #restore(record: InterfaceRecord, links: ReadonlyMap<string, KernelLink>, busy: BusyPrefixes): Promise<void> {
-    const name = describeRecord(record);
+  /** @throws {TailnetError} `interface/not-stored`. */
+  async #commit(change: StoreChange): Promise<void> {
     try {
-      const link = links.get(linkNameOf(record));
-      if (link?.mark === record.mark) return await this.#kernel.repair(record);
-      const elsewhere = [...links.values()].find(({ mark }) => mark === record.mark);
-      if (elsewhere !== undefined) return this.#report(name, `its link is called "${elsewhere.name}" now`);
-      if (link !== undefined) return this.#report(name, `a link of somebody else is called "${link.name}"`);
-      const [refusal] = reservationsOf(record).flatMap(({ cidr }) => judgeRequest(networkOfText(cidr), busy).refusals);
-      if (refusal !== undefined) return this.#report(name, refusal);
-      await this.#makeLink(record, Promise.resolve());
-      this.#options.log('info', `Made ${name} again`);
-    } catch (error) {
-      this.#report(name, error instanceof Error ? error.message : String(error));
+      await this.#store.commit(change);
+    } catch (cause) {
+      if (!(cause instanceof TailnetError)) throw cause;
+      throw new TailnetError('interface/not-stored', cause.message, { cause, isRetryable: cause.isRetryable });
     }
   }
 
-  #report(name: string, reason: string): void {
-    this.#options.log('warn', `${name} is not there: ${reason}`);
+  #clear(record: InterfaceRecord): Promise<void> {
+    return this.#commit([{ kind: 'delete-journal', key: interfaceKey(record) }]);
   }
 
-  #makeLink(record: InterfaceRecord, journalled: Promise<void>): Promise<void> {
-    return record.kind === 'tun'
-      ? this.#kernel.makeTun(record, journalled)
-      : this.#kernel.makeSubnet(record, journalled);
+  #leave(record: InterfaceRecord, error: unknown): void {
+    this.#left.set(interfaceKey(record), record);
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#options.log('warn', `${describeRecord(record)} is left, to be removed before the next change: ${reason}`);
   }
 
-  /** What fails here is left in the journal, for the next start. */
+  /** What fails here stays in the journal. */
   async #takeBack(record: InterfaceRecord): Promise<void> {
     try {
       await this.#kernel.remove(record);
       await this.#clear(record);
+      this.#left.delete(interfaceKey(record));
     } catch (error) {
-      this.#reportLeft(record, error);
+      this.#leave(record, error);
     }
   }
-}
-
-/** The link that carries the interface; on macOS a subnet has none of its own. */
-export function linkNameOf(record: InterfaceRecord): string {
-  return record.kind === 'tun' ? record.name : record.link;
-}
-
-/** For people. */
-export function describeRecord(record: InterfaceRecord): string {
-  const what = record.kind === 'tun' ? 'TUN device' : 'Subnet';
-  return record.kind === 'tun' ? `${what} "${record.name}" (${networkOf(record)})` : `${what} ${record.cidr}`;
-}
-
-/** The networks of a record, under the name of its link. */
-function reservationsOf(record: InterfaceRecord): readonly ReservedSubnet[] {
-  const name = linkNameOf(record);
-  if (record.kind === 'subnet') return [{ name, cidr: record.cidr }];
-  const second = record.address6 === undefined ? [] : [{ name, cidr: `${record.address6}/${record.prefixBits6}` }];
-  return [{ name, cidr: networkOf(record) }, ...second];
-}
-
-/** Of a record, whose texts were checked when it was stored; host bits are cleared. */
-function networkOfText(cidr: string): IpPrefix {
-  const text = parseNetwork(cidr);
-  const network = text.kind === 'host-bits' ? parseNetwork(text.hint) : text;
-  if (network.kind !== 'ok') throw new TypeError(`"${cidr}" is no network`);
-  return network.prefix;
 }

@@ -10,8 +10,11 @@ export interface KernelLink {
   /** 0: nobody's. On macOS, which keeps no mark, that of the record the link is taken for. */
   readonly mark: number;
   readonly mtu: number;
-  /** Of a TUN device: a program has it open. */
+  /** Of a TUN device: a program has it open. Known up to a second late. */
   readonly hasCarrier: boolean;
+  readonly isUp: boolean;
+  /** With the bits of their network, `10.0.0.1/24`. */
+  readonly addresses: readonly string[];
 }
 
 /**
@@ -44,8 +47,8 @@ export interface InterfaceKernel {
   repair(record: InterfaceRecord): Promise<void>;
   /** Removes the link, if it bears the mark of the record. */
   remove(record: InterfaceRecord): Promise<void>;
-  /** True when this process is the one that has the TUN device open. */
-  isHeld(record: TunRecord): boolean;
+  /** True when another process has the device open now, whatever it is called and whether it is up. */
+  isInUse(record: TunRecord): Promise<boolean>;
   /** Lets go of what this process holds; what persists stays. */
   close(): void;
 }

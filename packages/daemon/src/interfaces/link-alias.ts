@@ -9,6 +9,7 @@
  */
 
 import type { InterfaceRecord } from '../store/interface-records.ts';
+import { addressesOf } from './record-facts.ts';
 
 export interface LinkAlias {
   readonly kind: 'tun' | 'subnet';
@@ -20,7 +21,7 @@ const PATTERN = /^heddle (tun|subnet) ([0-9A-Fa-f.:]{2,45}\/[0-9]{1,3}) ([A-Za-z
 
 /** @param instanceId Of the state database; its first eight letters and digits are used. */
 export function formatLinkAlias(record: InterfaceRecord, instanceId: string): string {
-  return `heddle ${record.kind} ${networkOf(record)} ${shortInstance(instanceId)}`;
+  return `heddle ${record.kind} ${record.kind === 'subnet' ? record.cidr : addressesOf(record)[0]} ${shortInstance(instanceId)}`;
 }
 
 /** Undefined for the alias of somebody else. */
@@ -28,11 +29,6 @@ export function parseLinkAlias(text: string | undefined): LinkAlias | undefined 
   const [, kind, cidr, instance] = PATTERN.exec(text ?? '') ?? [];
   if ((kind !== 'tun' && kind !== 'subnet') || cidr === undefined || instance === undefined) return undefined;
   return { kind, cidr, instance };
-}
-
-/** The network of a record: of a TUN device with its host bits, as `10.0.0.1/24`. */
-export function networkOf(record: InterfaceRecord): string {
-  return record.kind === 'subnet' ? record.cidr : `${record.address}/${record.prefixBits}`;
 }
 
 /** The part of an instance id that stands in an alias. */

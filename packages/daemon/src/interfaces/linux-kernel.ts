@@ -20,6 +20,7 @@ import { broadcastOf } from '../allocation/cidr-text.ts';
 import type { HostFacts } from '../plan/host-facts.ts';
 import type { InterfaceRecord, SubnetRecord, TunRecord } from '../store/interface-records.ts';
 import { describeTables } from './host-facts.ts';
+import type { InterfaceLog } from './interface-book.ts';
 import type { InterfaceKernel, KernelLink, SubnetKind } from './interface-kernel.ts';
 import { formatLinkAlias } from './link-alias.ts';
 import { LinuxTables } from './linux-tables.ts';
@@ -44,7 +45,9 @@ export class LinuxKernel implements InterfaceKernel {
   readonly #events: NetlinkEvents;
   readonly #tables: LinuxTables;
   readonly #instanceId: string;
-  /** What `links()` said the last time. */
+  readonly #log: InterfaceLog;
+  /** What `readHost()` and `links()` said the last time. */
+  #host: { readonly version: number; readonly facts: HostFacts } | undefined;
   #links: { readonly version: number; readonly links: readonly KernelLink[] } | undefined;
   /** Attached devices by name. */
   readonly #held = new Map<string, TunHandle>();
@@ -56,8 +59,9 @@ export class LinuxKernel implements InterfaceKernel {
    * @param instanceId Of the state database, for the alias of links.
    * @throws {TailnetError} `interface/unsupported`, `interface/kernel-refused`
    */
-  constructor(instanceId: string) {
+  constructor(instanceId: string, log: InterfaceLog) {
     this.#instanceId = instanceId;
+    this.#log = log;
     this.#netlink = translate('netlink', () => Netlink.open());
     this.#events = translate('netlink', () => NetlinkEvents.open());
     this.#tables = new LinuxTables(this.#netlink, this.#events);
@@ -70,20 +74,34 @@ export class LinuxKernel implements InterfaceKernel {
   async readHost(): Promise<HostFacts> {
     return translate('the routes', () => {
       this.#tables.refresh();
-      return describeTables([...this.#tables.links()], [...this.#tables.addresses()], [...this.#tables.routes()]);
+      const { version } = this.#tables;
+      if (this.#host?.version !== version) {
+        const [links, addresses, routes] = [this.#tables.links(), this.#tables.addresses(), this.#tables.routes()];
+        this.#host = { version, facts: describeTables([...links], [...addresses], [...routes]) };
+      }
+      return this.#host.facts;
     });
   }
 
   async links(): Promise<readonly KernelLink[]> {
     return translate('the links', () => {
       this.#tables.refresh();
-      if (this.#links?.version !== this.#tables.version) {
-        const links = Array.from(this.#tables.links(), ({ name, group, mtu, hasCarrier }) => {
-          return { name, mark: group, mtu, hasCarrier };
-        });
-        this.#links = { version: this.#tables.version, links };
-      }
+      const { version } = this.#tables;
+      if (this.#links?.version !== version) this.#links = { version, links: this.#describeLinks() };
       return this.#links.links;
+    });
+  }
+
+  #describeLinks(): readonly KernelLink[] {
+    const addresses = new Map<number, string[]>();
+    for (const { linkIndex, address, prefixBits } of this.#tables.addresses()) {
+      const cidr = `${address}/${prefixBits}`;
+      const known = addresses.get(linkIndex);
+      if (known === undefined) addresses.set(linkIndex, [cidr]);
+      else known.push(cidr);
+    }
+    return Array.from(this.#tables.links(), ({ index, name, group, mtu, hasCarrier, isUp }) => {
+      return { name, mark: group, mtu, hasCarrier, isUp, addresses: addresses.get(index) ?? [] };
     });
   }
 
@@ -120,8 +138,10 @@ export class LinuxKernel implements InterfaceKernel {
       const link = this.#findOwn(name, record);
       this.#tables.refresh();
       const known = new Set<string>();
-      for (const { linkIndex, address } of this.#tables.addresses()) if (linkIndex === link.index) known.add(address);
-      const missing = addresses.filter(({ address }) => !known.has(address));
+      for (const { linkIndex, address, prefixBits } of this.#tables.addresses()) {
+        if (linkIndex === link.index) known.add(`${address}/${prefixBits}`);
+      }
+      const missing = addresses.filter(({ address, prefixBits }) => !known.has(`${address}/${prefixBits}`));
       const isWhole = link.isUp && link.mtu === record.mtu && link.alias === formatLinkAlias(record, this.#instanceId);
       if (missing.length > 0 || !isWhole) this.#setUp(link.index, record, missing);
     });
@@ -129,23 +149,39 @@ export class LinuxKernel implements InterfaceKernel {
 
   async remove(record: InterfaceRecord): Promise<void> {
     const { name } = setupOf(record);
-    const alias = formatLinkAlias(record, this.#instanceId);
-    // Renamed or not; a link of another name with the same number by chance has not our alias.
-    const isOwn = (link: Link): boolean => link.group === record.mark && (link.name === name || link.alias === alias);
-    const own = translate(name, () => {
-      this.#tables.refresh();
-      // Asked again, for not every change of a mark is told.
-      return [...this.#tables.links()]
-        .filter(isOwn)
-        .flatMap((link) => this.#netlink.findLink(link.name) ?? [])
-        .filter(isOwn);
-    });
-    for (const { index } of own) await this.#deleteLink(name, index);
+    const own = translate(name, () => this.#findMarked(record));
+    if (own !== undefined) await this.#deleteLink(name, own.index);
     if (record.kind === 'tun') this.#release(name);
   }
 
-  isHeld(record: TunRecord): boolean {
-    return this.#held.has(record.name);
+  /**
+   * The link of a record, renamed or not. A mark can be copied, so it is looked for under its name first, and without it
+   * only the one with our alias is ours.
+   */
+  #findMarked(record: InterfaceRecord): Link | undefined {
+    const { name } = setupOf(record);
+    this.#tables.refresh();
+    const marked = [...this.#tables.links()].filter(({ group }) => group === record.mark);
+    const alias = formatLinkAlias(record, this.#instanceId);
+    const named = marked.find((link) => link.name === name);
+    const candidates = named === undefined ? marked.filter((link) => link.alias === alias) : [named];
+    const names = marked.map((link) => `"${link.name}"`).join(', ');
+    if (candidates.length > 1) {
+      throw new TailnetError(
+        'interface/kernel-refused',
+        `Links ${names} all look like the one of ${name}; remove the others`,
+      );
+    }
+    if (candidates.length === 0 && marked.length > 0)
+      this.#log('warn', `Left ${names} alone: neither name nor alias is ours`);
+    // Asked again, for not every change of a mark is told.
+    const fresh = candidates[0] === undefined ? undefined : this.#netlink.findLink(candidates[0].name);
+    return fresh?.group === record.mark ? fresh : undefined;
+  }
+
+  async isInUse(record: TunRecord): Promise<boolean> {
+    if (this.#held.has(record.name)) return false;
+    return translate(record.name, () => this.#findMarked(record)?.hasCarrier ?? false);
   }
 
   close(): void {
@@ -269,8 +305,13 @@ function translate<T>(what: string, calls: () => T): T {
 function toInterfaceError(what: string, cause: NetlinkError | TunError): TailnetError {
   const { code, errno, message, isRetryable } = cause;
   const options = { cause, isRetryable };
-  if (isUnknownKind(cause) || /\/(unsupported|no-device-file)$/.test(code)) {
+  if (code === 'tun-device/no-device-file') return new TailnetError('interface/no-tun-driver', message, options);
+  if (isUnknownKind(cause) || code.endsWith('/unsupported')) {
     return new TailnetError('interface/unsupported', message, options);
+  }
+  // Of netlink, EACCES is what IPv6 says when it is switched off; a missing right is EPERM.
+  if (cause instanceof NetlinkError && errno === 'EACCES') {
+    return new TailnetError('interface/no-ipv6', `IPv6 is switched off for "${what}"`, options);
   }
   if (NO_RIGHT.has(errno)) return new TailnetError('interface/no-privilege', message, options);
   if (TAKEN.has(errno)) return new TailnetError('tun/name-taken', `A link called "${what}" is there already`, options);

@@ -175,10 +175,10 @@ describe('the tables of a kernel', () => {
     } catch {}
   }
 
-  /** The state that the kernel notes comes up to a second later; the alias of a link that is off is not told. */
+  /** What comes up to a second later, or of a link that is off not at all. */
   function untold(entry: object): object {
     const isOff = 'isUp' in entry && entry.isUp === false;
-    return { isRunning: undefined, ...(isOff ? { alias: undefined } : {}) };
+    return { isRunning: undefined, hasCarrier: undefined, ...(isOff ? { alias: undefined } : {}) };
   }
 
   function sorted(entries: Iterable<object>): string[] {

@@ -7,7 +7,8 @@
  * routes of others than the kernel, which may silently take the place of older ones. Such a change may still be going on
  * when its event is there, so what is read then counts until the next look only.
  *
- * The kernel says nothing of a new alias or group of a link that is switched off: they may be those it had before.
+ * The kernel says nothing of a new alias, group or carrier of a link that is switched off, and of a new carrier of others up
+ * to a second late: they may be those it had before.
  */
 
 import type { Address } from '@heddle/host/netlink/address';

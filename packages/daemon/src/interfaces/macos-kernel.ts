@@ -71,14 +71,19 @@ export class MacosKernel implements InterfaceKernel {
 
   async links(records: readonly InterfaceRecord[]): Promise<readonly KernelLink[]> {
     const listing = await this.#list();
-    const links = listing.links.map(({ name, mtu, isRunning }) => {
-      return { name, mark: this.#held.get(name)?.mark ?? 0, mtu, hasCarrier: isRunning };
+    const addressesOn = (name: string): readonly string[] =>
+      listing.addresses.flatMap((one) => (one.link === name ? [`${one.address}/${one.prefixBits}`] : []));
+    const links = listing.links.map(({ name, mtu, isRunning, isUp }) => {
+      const mark = this.#held.get(name)?.mark ?? 0;
+      return { name, mark, mtu, hasCarrier: isRunning, isUp, addresses: addressesOn(name) };
     });
     const loopback = listing.links.find(({ name }) => name === LOOPBACK_LINK);
     const aliases = records.flatMap((record) => {
       if (record.kind !== 'subnet' || !this.#hasAlias(listing, record)) return [];
+      const { link: name, mark } = record;
       // An address has no MTU of its own.
-      return [{ name: record.link, mark: record.mark, mtu: loopback?.mtu ?? record.mtu, hasCarrier: true }];
+      const mtu = loopback?.mtu ?? record.mtu;
+      return [{ name, mark, mtu, hasCarrier: true, isUp: true, addresses: addressesOn(LOOPBACK_LINK) }];
     });
     return [...links, ...aliases];
   }
@@ -124,8 +129,9 @@ export class MacosKernel implements InterfaceKernel {
     }
   }
 
-  isHeld({ name, mark }: TunRecord): boolean {
-    return this.#held.get(name)?.mark === mark;
+  /** Nobody else can open a utun device. */
+  async isInUse(): Promise<boolean> {
+    return false;
   }
 
   close(): void {
@@ -176,10 +182,10 @@ export class MacosKernel implements InterfaceKernel {
   /** macOS takes the device away after the handle is closed: its name and its network are free when it has gone. */
   async #release(record: TunRecord): Promise<void> {
     const { name } = record;
-    if (!this.isHeld(record)) return;
     const held = this.#held.get(name);
+    if (held?.mark !== record.mark) return;
     this.#held.delete(name);
-    if (held !== undefined) this.#interfaces.removeTun(held.tun);
+    this.#interfaces.removeTun(held.tun);
     for (let look = 0; look < LOOK_COUNT_MAX; look++) {
       // Closing cannot fail, whatever can be seen of it.
       const listing = await this.#interfaces.readLinks().catch(() => undefined);

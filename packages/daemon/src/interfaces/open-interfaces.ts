@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type FileLockError, lockFile } from '@heddle/host/file-lock';
+import { FileLockError, lockFile } from '@heddle/host/file-lock';
 import { MacosInterfaces } from '@heddle/host/macos/macos-interfaces';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { deriveUlaPool, GLOBAL_ID_BYTES } from '../allocation/ula-pool.ts';
@@ -38,8 +38,6 @@ export interface OpenInterfaces {
   close(): Promise<void>;
 }
 
-/** How long a change waits for another daemon's. */
-const LOCK_TIMEOUT_MS = 5_000;
 /** While macOS takes a device away; each look starts a command. */
 const LOOK_AGAIN_MS = 20;
 
@@ -49,8 +47,10 @@ const LOOK_AGAIN_MS = 20;
  */
 export async function openInterfaces(setup: InterfacesSetup): Promise<OpenInterfaces> {
   const { store, log, readTeams } = setup;
+  if (!mayChangeLinks()) log('warn', 'Without CAP_NET_ADMIN nothing can be made or removed');
   const kernel = openKernel(store.meta.instanceId, log);
-  const exclude = <T>(work: () => Promise<T>): Promise<T> => withLock(setup.lockPath, work);
+  const exclude = <T>(work: () => Promise<T>, patienceMs: number): Promise<T> =>
+    withLock(setup.lockPath, patienceMs, work);
   const book = new InterfaceBook({ store, kernel, exclude, readTeams, log });
   try {
     await book.reconcile();
@@ -75,17 +75,27 @@ export async function openInterfaces(setup: InterfacesSetup): Promise<OpenInterf
   };
 }
 
+/** CAP_NET_ADMIN, of proc_pid_status(5). True where it cannot be told. */
+function mayChangeLinks(): boolean {
+  if (process.platform !== 'linux') return true;
+  const [, effective] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'latin1')) ?? [];
+  return effective === undefined || (BigInt(`0x${effective}`) & CAP_NET_ADMIN) !== 0n;
+}
+
+const CAP_NET_ADMIN = 1n << 12n;
+
 function openKernel(instanceId: string, log: InterfaceLog): InterfaceKernel {
-  if (process.platform === 'linux') return new LinuxKernel(instanceId);
+  if (process.platform === 'linux') return new LinuxKernel(instanceId, log);
   if (process.platform === 'darwin') {
     return new MacosKernel({ interfaces: new MacosInterfaces(), pause: () => sleep(LOOK_AGAIN_MS), log });
   }
   throw new TailnetError('interface/unsupported', `There are no interfaces on ${process.platform}`);
 }
 
-async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
-  const lock = await lockFile(path, { timeoutMs: LOCK_TIMEOUT_MS, signal: undefined }).catch((cause: FileLockError) => {
-    const code = cause.code === 'file-lock/busy' ? 'rest/busy' : 'interface/kernel-refused';
+async function withLock<T>(path: string, timeoutMs: number, work: () => Promise<T>): Promise<T> {
+  const lock = await lockFile(path, { timeoutMs, signal: undefined }).catch((cause: unknown) => {
+    if (!(cause instanceof FileLockError)) throw cause;
+    const code = cause.code === 'file-lock/busy' ? 'rest/busy' : 'interface/not-stored';
     throw new TailnetError(code, cause.message, { cause, isRetryable: cause.isRetryable });
   });
   try {

@@ -38,7 +38,7 @@ describe('a subnet', () => {
       created_by: 0,
       created_at: '2027-01-31T12:00:00.000Z',
     });
-    expect(setup.kernel.linkTable.get('dummy0')?.cidrs).toEqual(['10.1.0.1/24']);
+    expect(setup.kernel.linkTable.get('dummy0')?.addresses).toEqual(['10.1.0.1/24']);
   });
 
   it('is found and deleted however its network is written', async () => {
@@ -111,6 +111,8 @@ describe('a wish that cannot be met', () => {
     [{ cidr: '10.0.0.0/16' }, 'allocation/overlap', 'office'],
     [{ cidr: '192.168.7.128/25' }, 'allocation/overlap', 'eth0'],
     [{ cidr: 'fd00:1::/64', mtu: 600 }, 'subnet/bad-mtu', '600'],
+    [{ cidr: '10.9.0.0/24', prefix_length: 26 }, 'rest/bad-field', 'cidr'],
+    [{ cidr: '10.9.0.0/24', family: 6 }, 'rest/bad-field', 'cidr'],
     [{ prefix_length: 31 }, 'rest/bad-field', '31'],
     [{ family: 6, prefix_length: 24 }, 'rest/bad-field', '24'],
   ])('%j is refused with %s before anything is made', async (request, code, about) => {
@@ -122,7 +124,7 @@ describe('a wish that cannot be met', () => {
   it('because it is there already is told so, also where its link is missing', async () => {
     await create({ cidr: '10.1.0.0/24' });
     setup.kernel.linkTable.clear();
-    await expect(create({ cidr: '10.1.0.0/24' })).rejects.toEqual(refusal('subnet/exists', '"dummy0"'));
+    await expect(create({ cidr: '10.1.0.0/24' })).rejects.toEqual(refusal('subnet/exists', 'delete it first'));
     await expect(create({ cidr: '10.1.0.0/25' })).rejects.toEqual(refusal('allocation/overlap', '10.1.0.0/24'));
     await expect(setup.subnet.find('10.1.0.0/25')).rejects.toEqual(refusal('subnet/unknown'));
   });

@@ -10,6 +10,7 @@ import type { Surroundings } from './interface-book.ts';
 import type { KernelLink, SubnetKind } from './interface-kernel.ts';
 import type { Caller, FreeQuery, SubnetService } from './interface-service.ts';
 import { KeptList } from './kept-list.ts';
+import { findLinkOf, stateOf } from './record-facts.ts';
 import { type InterfacesOptions, MTU_MIN_IPV6 } from './tun-interfaces.ts';
 
 const BITS = 24;
@@ -41,7 +42,7 @@ export class SubnetInterfaces implements SubnetService {
   create(request: SubnetRequest, caller: Caller): Promise<SubnetInfo> {
     return this.#o.book.change(async () => {
       const asked = request.cidr === undefined ? undefined : readCidr(request.cidr);
-      if (asked !== undefined) this.#refuseKnown(asked);
+      if (asked !== undefined) await this.#refuseKnown(asked, request);
       const surroundings = await this.#o.book.look();
       const { prefix, warnings } = this.#chooseNetwork(asked, request, surroundings);
       const { mtu = MTU } = request;
@@ -74,11 +75,20 @@ export class SubnetInterfaces implements SubnetService {
   }
 
   /** Said better than "it overlaps with itself". */
-  #refuseKnown(prefix: IpPrefix): void {
+  async #refuseKnown(prefix: IpPrefix, { family, prefix_length: bits }: SubnetRequest): Promise<void> {
+    const isContrary =
+      (family ?? prefix.address.family) !== prefix.address.family || (bits ?? prefix.bits) !== prefix.bits;
+    if (isContrary)
+      throw new TailnetError('rest/bad-field', '"cidr" has another size or family than is asked for beside it');
     const text = formatPrefix(prefix);
     const record = this.#o.book.record(`subnet/${text}`);
     if (record?.kind !== 'subnet') return;
-    throw new TailnetError('subnet/exists', `Subnet ${text} is there already, on "${record.link}"`);
+    const isMissing = findLinkOf(record, await this.#o.book.links()) === undefined;
+    const missing = `Subnet ${text} is recorded, but somebody removed its link; delete it first, or restart the daemon`;
+    throw new TailnetError(
+      'subnet/exists',
+      isMissing ? missing : `Subnet ${text} is there already, on "${record.link}"`,
+    );
   }
 
   #chooseNetwork(asked: IpPrefix | undefined, request: SubnetRequest, { busy }: Surroundings): FreeNetwork {
@@ -156,8 +166,7 @@ function readCidr(text: string): IpPrefix {
 
 function describe(record: SubnetRecord, links: ReadonlyMap<string, KernelLink>): SubnetInfo {
   const { cidr, address, link: name, linkKind } = record;
-  const found = links.get(name);
-  const link = found?.mark === record.mark ? found : undefined;
+  const link = findLinkOf(record, links);
   return {
     network: cidr,
     cidr,
@@ -165,7 +174,7 @@ function describe(record: SubnetRecord, links: ReadonlyMap<string, KernelLink>):
     ip_addr: address,
     kind: linkKind,
     mtu: link?.mtu ?? record.mtu,
-    state: link === undefined ? 'missing' : 'active',
+    state: stateOf(record, link),
     created_by: record.createdByUid ?? null,
     created_at: new Date(record.createdUnixMs).toISOString(),
   };

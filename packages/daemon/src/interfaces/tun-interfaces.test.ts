@@ -57,7 +57,7 @@ describe('a TUN device', () => {
       persistent: false,
       attached: true,
     });
-    expect(setup.kernel.linkTable.get('lab0')?.cidrs).toEqual(['10.9.8.7/20', 'fd00:1::5/64']);
+    expect(setup.kernel.linkTable.get('lab0')?.addresses).toEqual(['10.9.8.7/20', 'fd00:1::5/64']);
   });
 
   it('gets IPv6 of the pool when it is told to', async () => {
@@ -91,6 +91,23 @@ describe('a TUN device', () => {
     expect(await setup.tun.list()).toEqual([]);
   });
 
+  it('that somebody switched off, or took an address from, says so', async () => {
+    const made = await create({});
+    const link = setup.kernel.linkTable.get('tun0') as NonNullable<ReturnType<typeof setup.kernel.linkTable.get>>;
+    for (const change of [{ isUp: false }, { addresses: [] }, { addresses: ['10.0.0.1/16'] }]) {
+      setup.kernel.linkTable.set('tun0', { ...link, ...change });
+      expect(await setup.tun.find('tun0')).toEqual({ ...made, state: 'changed' });
+    }
+  });
+
+  it('that a program has open is not deleted either when it was renamed', async () => {
+    await create({});
+    const link = setup.kernel.linkTable.get('tun0') as NonNullable<ReturnType<typeof setup.kernel.linkTable.get>>;
+    setup.kernel.linkTable.delete('tun0');
+    setup.kernel.linkTable.set('other', { ...link, name: 'other', hasCarrier: true });
+    await expect(setup.tun.delete('tun0')).rejects.toEqual(refusal('tun/in-use'));
+  });
+
   it('that is deleted while it is missing leaves the namesake of somebody else alone', async () => {
     await create({});
     setup.kernel.linkTable.clear();
@@ -122,7 +139,7 @@ describe('names', () => {
   it('of what is missing stay its own', async () => {
     await create({ name: 'lab0' });
     setup.kernel.linkTable.clear();
-    await expect(create({ name: 'lab0' })).rejects.toEqual(refusal('tun/name-taken', '"lab0"'));
+    await expect(create({ name: 'lab0' })).rejects.toEqual(refusal('tun/name-taken', 'delete it first'));
   });
 
   it.each(['lo', 'all', 'default', 'lo0'])('such as "%s" are refused', async (name) => {
@@ -149,6 +166,7 @@ describe('a wish that cannot be met', () => {
     ['of multicast', { ip_addr: '224.0.0.5' }, 'tun/bad-address'],
     ['of link-local IPv6', { ip6_addr: 'fe80::1' }, 'tun/bad-address'],
     ['of an MTU too small for IPv6', { ip6_addr: 'auto', mtu: 1279 }, 'tun/bad-mtu'],
+    ['of a size without an address', { ip6_prefix_length: 64 }, 'rest/bad-field'],
     ['of a user who is not there', { owner: 'mallory' }, 'tun/unknown-owner'],
     ['of a network in use', { ip_addr: '192.168.7.9' }, 'allocation/overlap'],
   ])('%s is refused before anything is made', async (_, request, code) => {

@@ -11,6 +11,7 @@ import type { InterfaceBook, Surroundings } from './interface-book.ts';
 import type { InterfaceKernel, KernelLink } from './interface-kernel.ts';
 import type { Caller, TunService } from './interface-service.ts';
 import { KeptList } from './kept-list.ts';
+import { findLinkOf, stateOf } from './record-facts.ts';
 
 export interface InterfacesOptions {
   readonly book: InterfaceBook;
@@ -55,9 +56,7 @@ export class TunInterfaces implements TunService {
     return this.#o.book.change(async () => {
       const wish = this.#readWish(request);
       const surroundings = await this.#o.book.look();
-      if (request.name !== undefined && surroundings.takenNames.has(request.name)) {
-        throw new TailnetError('tun/name-taken', `A link called "${request.name}" is there already`);
-      }
+      if (request.name !== undefined) await this.#refuseTaken(request.name, surroundings);
       const { networks, warnings } = this.#chooseNetworks(wish, surroundings);
       const record = await this.#make({ ...wish, ...networks, caller }, surroundings);
       const info = this.#describe(record, await this.#o.book.links());
@@ -68,8 +67,7 @@ export class TunInterfaces implements TunService {
   delete(name: string): Promise<void> {
     return this.#o.book.change(async () => {
       const record = this.#record(name);
-      const link = (await this.#o.book.links()).get(name);
-      if (link?.mark === record.mark && link.hasCarrier && !this.#o.kernel.isHeld(record)) {
+      if (await this.#o.kernel.isInUse(record)) {
         throw new TailnetError('tun/in-use', `A program has the device "${name}" open`);
       }
       await this.#o.book.remove(record);
@@ -82,11 +80,22 @@ export class TunInterfaces implements TunService {
     throw new TailnetError('tun/unknown', `There is no device "${name}" of heddle`);
   }
 
+  async #refuseTaken(name: string, { takenNames }: Surroundings): Promise<void> {
+    if (!takenNames.has(name)) return;
+    const record = this.#o.book.record(`tun/${name}`);
+    const isMissing = record !== undefined && findLinkOf(record, await this.#o.book.links()) === undefined;
+    const missing = `heddle has a device "${name}" whose link somebody removed; delete it first, or restart the daemon`;
+    throw new TailnetError('tun/name-taken', isMissing ? missing : `A link called "${name}" is there already`);
+  }
+
   #readWish(request: TunRequest): Wish {
     const { name, persistent, mtu = MTU, ip6_addr: text6 } = request;
     if (name !== undefined) this.#checkName(name);
     if (persistent === true && !this.#o.kernel.canPersist) {
       throw new TailnetError('tun/not-supported', 'A device of this system ends with the process that holds it');
+    }
+    if (text6 === undefined && request.ip6_prefix_length !== undefined) {
+      throw new TailnetError('rest/bad-field', '"ip6_prefix_length" says nothing without "ip6_addr"');
     }
     if (text6 !== undefined && mtu < MTU_MIN_IPV6)
       throw new TailnetError('tun/bad-mtu', `An mtu of ${mtu} is too small`);
@@ -171,8 +180,7 @@ export class TunInterfaces implements TunService {
 
   #describe(record: TunRecord, links: ReadonlyMap<string, KernelLink>): TunInfo {
     const { name, address, prefixBits, address6, prefixBits6 } = record;
-    const found = links.get(name);
-    const link = found?.mark === record.mark ? found : undefined;
+    const link = findLinkOf(record, links);
     const ipv4 = mustParse(address);
     return {
       name,
@@ -187,7 +195,7 @@ export class TunInterfaces implements TunService {
       persistent: record.isPersistent,
       attached: link?.hasCarrier ?? false,
       owner: record.ownerUid ?? null,
-      state: link === undefined ? 'missing' : 'active',
+      state: stateOf(record, link),
       created_by: record.createdByUid ?? null,
       created_at: new Date(record.createdUnixMs).toISOString(),
     };

@@ -24,8 +24,15 @@ const KERNEL: readonly InterfaceCode[] = [
   'interface/no-privilege',
   'interface/kernel-refused',
   'interface/unsupported',
+  'interface/not-stored',
+  'interface/no-tun-driver',
 ];
-const CREATION: readonly InterfaceCode[] = ['allocation/overlap', 'allocation/exhausted', 'allocation/too-many'];
+const CREATION: readonly InterfaceCode[] = [
+  'allocation/overlap',
+  'allocation/exhausted',
+  'allocation/too-many',
+  'interface/no-ipv6',
+];
 const BAD_CIDR: readonly InterfaceCode[] = ['subnet/bad-cidr', 'subnet/host-bits'];
 
 /** The routes of the daemon for TUN devices. */

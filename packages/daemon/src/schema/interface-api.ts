@@ -43,8 +43,11 @@ export interface TunRequest {
   readonly persistent?: boolean | undefined;
 }
 
-/** `missing`: somebody else removed it from the kernel; it comes back at the next start of the daemon. */
-export type InterfaceState = 'active' | 'missing';
+/**
+ * `changed`: somebody else switched it off or took its address; `missing`: its link is not there, or not ours. Both are
+ * mended at the next start of the daemon, as far as nobody uses the name and the network then.
+ */
+export type InterfaceState = 'active' | 'changed' | 'missing';
 
 export interface TunInfo {
   readonly name: string;
@@ -136,7 +139,7 @@ const uid = integerOf(0, 4_294_967_294);
 /** Of networks: IPv4 or IPv6. */
 export const familyShape: Shape<4 | 6> = oneOf([4, 6]);
 
-const state = oneOf<InterfaceState>(['active', 'missing']);
+const state = oneOf<InterfaceState>(['active', 'changed', 'missing']);
 const warnings = optional(listOf(text));
 
 export const tunRequestShape: Shape<TunRequest> = objectOf<TunRequest>({

@@ -14,7 +14,7 @@ export type InterfaceCode =
   | `tun/${'bad-name' | 'bad-address' | 'bad-mtu' | 'unknown-owner' | 'not-supported' | 'unknown' | 'name-taken' | 'in-use'}`
   | `subnet/${'bad-cidr' | 'host-bits' | 'forbidden-range' | 'bad-mtu' | 'unknown' | 'exists'}`
   | `allocation/${'overlap' | 'exhausted' | 'too-many'}`
-  | `interface/${'no-privilege' | 'kernel-refused' | 'unsupported'}`;
+  | `interface/${'no-privilege' | 'kernel-refused' | 'not-stored' | 'no-ipv6' | 'no-tun-driver' | 'unsupported'}`;
 
 export const INTERFACE_CODES: Readonly<Record<InterfaceCode, CodeMeaning>> = {
   'rest/bad-json': { status: 400, title: 'The body is not JSON', next: 'send one JSON object' },
@@ -82,5 +82,20 @@ export const INTERFACE_CODES: Readonly<Record<InterfaceCode, CodeMeaning>> = {
     next: 'run it as root, or give it CAP_NET_ADMIN and /dev/net/tun',
   },
   'interface/kernel-refused': { status: 500, title: 'The kernel refused', next: 'see the log of the daemon' },
+  'interface/not-stored': {
+    status: 507,
+    title: 'The daemon cannot keep its state',
+    next: 'see the log of the daemon; free space on the disk of its state database, or let it write there',
+  },
+  'interface/no-ipv6': {
+    status: 422,
+    title: 'IPv6 is switched off',
+    next: 'ask for IPv4 alone, or switch it on: net.ipv6.conf.default.disable_ipv6=0',
+  },
+  'interface/no-tun-driver': {
+    status: 500,
+    title: 'There is no /dev/net/tun',
+    next: 'load the driver: modprobe tun; in a container pass the device',
+  },
   'interface/unsupported': { status: 500, title: 'This system cannot do it', next: 'use Linux or macOS' },
 };

@@ -12,7 +12,7 @@ export interface Link {
   readonly isUp: boolean;
   /** Switched on and able to carry packets, as the kernel has noted it (IFF_RUNNING): up to a second late. */
   readonly isRunning: boolean;
-  /** Switched on, with something at the other end (IFF_LOWER_UP): of a TUN device a process that has it open. At once. */
+  /** Something is at the other end, also while it is switched off: of a TUN device a process that has it open. At once. */
   readonly hasCarrier: boolean;
   /** In bytes. */
   readonly mtu: number;
@@ -34,6 +34,7 @@ const IFLA_MTU = 4;
 const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
+const IFLA_CARRIER = 33;
 const IFLA_GROUP = 27;
 const IFLA_INFO_KIND = 1;
 
@@ -46,13 +47,15 @@ export function decodeLink(body: Uint8Array): Link | 'short' | 'bad-attribute' {
   const info = decodeAttributes(attributes.get(IFLA_LINKINFO) ?? NOTHING, 0);
   if (name === undefined || info === 'bad-attribute') return 'bad-attribute';
   const flags = viewOf(body).getUint32(8, true);
+  // The flag of old kernels is off while the link is.
+  const carrier = attributes.get(IFLA_CARRIER);
   return {
     index: viewOf(body).getInt32(4, true),
     name,
     kind: attributeText(info, IFLA_INFO_KIND),
     isUp: (flags & IFF_UP) !== 0,
     isRunning: (flags & IFF_RUNNING) !== 0,
-    hasCarrier: (flags & IFF_LOWER_UP) !== 0,
+    hasCarrier: carrier === undefined ? (flags & IFF_LOWER_UP) !== 0 : carrier[0] !== 0,
     mtu: attributeNumber(attributes, IFLA_MTU) ?? 0,
     alias: attributeText(attributes, IFLA_IFALIAS),
     group: attributeNumber(attributes, IFLA_GROUP) ?? 0,
