@@ -205,6 +205,44 @@ describe.skipIf(!isLinux)('the owner of a client in this process', () => {
   });
 });
 
+describe.skipIf(!isLinuxRoot)(
+  'the owner of the server that we are connected to (needs Linux, and root for another user)',
+  () => {
+    it.each(['127.0.0.1', '::1'])('at %s is found as soon as it has answered', async (address) => {
+      const script = `
+      const server = require('node:net').createServer((socket) => socket.write('x'));
+      server.listen(0, '${address}', () => console.log(server.address().port));`;
+      const child = spawn(process.execPath, ['-e', script], {
+        uid: NOBODY,
+        gid: NOBODY,
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
+      closers.push(() => child.kill('SIGKILL'));
+      const [port] = (await once(child.stdout!, 'data')) as [Buffer];
+      const socket = connect(Number(port.toString()), address);
+      closers.push(() => socket.destroy());
+      await once(socket, 'data');
+      expect(await readSocketOwner(socket)).toEqual({ uid: NOBODY });
+    });
+
+    const hasPython = spawnSync('python3', ['-c', '']).status === 0;
+    it.skipIf(!hasPython)('is nobody while the connection waits to be accepted (needs python3)', async () => {
+      const script = `
+      import socket
+      server = socket.socket(); server.bind(('127.0.0.1', 0)); server.listen(4)
+      print(server.getsockname()[1], flush=True)
+      input()`.replaceAll(/^ {6}/gm, '');
+      const child = spawn('python3', ['-c', script], { stdio: ['pipe', 'pipe', 'ignore'] });
+      closers.push(() => child.kill('SIGKILL'));
+      const [port] = (await once(child.stdout, 'data')) as [Buffer];
+      const socket = connect(Number(port.toString()), '127.0.0.1');
+      closers.push(() => socket.destroy());
+      await once(socket, 'connect');
+      expect(await readSocketOwner(socket)).toBeUndefined();
+    });
+  },
+);
+
 const OWN = parseLoopbackTuple({ address: '127.0.0.1', port: 3030 }, { address: '127.0.0.1', port: 50412 })!;
 const OURS: TcpEnd = { state: TCP_STATE.established, uid: 0, inode: 11 };
 const THEIRS: TcpEnd = { state: TCP_STATE.established, uid: 1000, inode: 22 };

@@ -30,15 +30,19 @@ export interface TcpOwner {
   readonly uid: number;
 }
 
-/** A connection that this process accepted. */
+/** A connection that this process accepted or made. */
 export interface TcpConnection {
   readonly local: TcpEndpoint;
   readonly remote: TcpEndpoint;
-  /** Inode of the accepted socket. Undefined: any socket of ours with these addresses and ports will do. */
+  /** Inode of our socket. Undefined: any socket of ours with these addresses and ports will do. */
   readonly inode: number | undefined;
 }
 
-/** Finds the owner of the client of an accepted socket; otherwise as {@link readTcpOwner}. */
+/**
+ * Finds the owner of the client of an accepted socket, or of the server's end of a connected one; otherwise as
+ * {@link readTcpOwner}. The server's end has an owner, the user who accepted it, only once it is accepted: ask after its
+ * first answer.
+ */
 export async function readSocketOwner(socket: Socket): Promise<TcpOwner | undefined> {
   const connection = describeConnection(socket);
   if (connection === undefined) return undefined;
