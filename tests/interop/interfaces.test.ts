@@ -161,11 +161,9 @@ describe('a TUN device', () => {
     await tun.must('POST', '/tun', { name: 'lab0', owner });
     await tun.must('POST', '/tun', { name: 'lab1' });
     expect(ip('-d', 'link', 'show', 'lab0')).toContain(`user ${owner}`);
-    const attach = (name: string) =>
-      spawn('python3', ['-c', ATTACH, name], { uid: owner, stdio: ['pipe', 'pipe', 'ignore'] });
-    const refused = attach('lab1');
+    const refused = attachTo('lab1', owner);
     expect(await firstLine(refused)).toBe('refused');
-    const holder = attach('lab0');
+    const holder = attachTo('lab0', owner);
     expect(await firstLine(holder)).toBe('attached');
     expect(await tun.must('GET', '/tun/lab0')).toMatchObject({ attached: true, owner });
     expect(await tun.ask('DELETE', '/tun/lab0')).toMatchObject({ status: 409, body: { code: 'tun/in-use' } });
@@ -173,6 +171,41 @@ describe('a TUN device', () => {
     holder.stdin.end();
     await ended;
     expect(await tun.must('GET', '/tun/lab0')).toMatchObject({ attached: false });
+    await deleteAll();
+  });
+
+  it('that a program has open is not deleted when somebody switched it off or renamed it', async () => {
+    await tun.must('POST', '/tun', { name: 'lab0' });
+    const holder = attachTo('lab0', 0);
+    expect(await firstLine(holder)).toBe('attached');
+    const refused = { status: 409, body: { code: 'tun/in-use' } };
+    ip('link', 'set', 'lab0', 'down');
+    expect(await tun.ask('DELETE', '/tun/lab0')).toMatchObject(refused);
+    expect(await tun.must('GET', '/tun/lab0')).toMatchObject({ state: 'changed' });
+    ip('link', 'set', 'lab0', 'name', 'mine0');
+    expect(await tun.ask('DELETE', '/tun/lab0')).toMatchObject(refused);
+    const ended = once(holder, 'exit');
+    holder.stdin.end();
+    await ended;
+    await deleteAll();
+    expect(kernelLinks()).toEqual([]);
+  });
+
+  it('and a subnet that somebody took the address from get it back at a start, unless somebody else has it', async () => {
+    await subnet.must('POST', '/subnet', { cidr: '10.77.0.0/24' });
+    ip('addr', 'flush', 'dev', 'dummy0');
+    ip('link', 'set', 'dummy0', 'down');
+    ip('link', 'add', 'theirs', 'type', 'bridge');
+    ip('addr', 'add', '10.77.0.1/24', 'dev', 'theirs');
+    await subnet.stop();
+    await subnet.start();
+    expect(networksByLink()).toEqual({ dummy0: [], theirs: ['10.77.0.1/24'] });
+    expect(await subnet.must('GET', '/subnet')).toMatchObject([{ state: 'changed' }]);
+    ip('link', 'del', 'theirs');
+    await subnet.stop();
+    await subnet.start();
+    expect(await subnet.must('GET', '/subnet')).toMatchObject([{ state: 'active' }]);
+    expect(networksByLink()).toEqual(await listed());
     await deleteAll();
   });
 
@@ -397,6 +430,10 @@ const ATTACH = [
   '    print("refused", flush=True)',
   'sys.stdin.read()',
 ].join('\n');
+
+function attachTo(name: string, uid: number): ChildProcessByStdio<Writable, Readable, null> {
+  return spawn('python3', ['-c', ATTACH, name], { uid, stdio: ['pipe', 'pipe', 'ignore'] });
+}
 
 async function firstLine(child: ChildProcessByStdio<Writable, Readable, null>): Promise<string> {
   const [text] = (await once(child.stdout, 'data')) as [Buffer];
