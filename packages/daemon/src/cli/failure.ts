@@ -148,6 +148,7 @@ const BY_REST_CODE: Readonly<Record<string, Advice>> = {
   'usage/two-networks': [EXIT.usage, 'give the network alone, or the options alone'],
   'rest/not-running': [EXIT.notRunning, 'start it: tun-daemon, subnet-daemon, or the teams daemon with --rest'],
   'rest/timeout': [EXIT.timeout, 'see whether it was done: heddle tun list, heddle subnet list'],
+  'rest/foreign-server': [EXIT.forbidden, 'see what listens there; the daemon does not, or runs as that user'],
   'rest/bad-answer': [EXIT.failed, 'see what listens there, or choose another port with --port'],
 };
 

@@ -1,13 +1,15 @@
 /**
  * Asks a REST daemon of this machine one question and reads its answer (`schema/interface-api.ts`). The daemon is looked
- * for at 127.0.0.1, then at ::1, and nowhere else; no proxy and no redirect leads a token away from this machine.
+ * for at 127.0.0.1, then at ::1, and nowhere else; no proxy and no redirect leads a token away from this machine, and it
+ * is sent to a program of root or of our own user only.
  */
 
-import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { problemShape } from '../schema/interface-api.ts';
 import { INTERFACE_CODES } from '../schema/interface-codes.ts';
 import type { Shape } from '../schema/shape.ts';
+import { type HttpAnswer, RestConnection, type RestOutcome, type RestQuestion } from './rest-connection.ts';
+import { checkServerOwner } from './server-owner.ts';
 
 /** Whom to ask, and for how long. */
 export interface RestTarget {
@@ -21,13 +23,6 @@ export interface RestTarget {
   readonly signal: AbortSignal;
 }
 
-export interface RestQuestion {
-  readonly method: 'GET' | 'POST' | 'DELETE';
-  /** With the query; every part encoded. */
-  readonly path: string;
-  readonly body: object | undefined;
-}
-
 export interface RestAnswer<T> {
   /** What the shape knows of it. */
   readonly value: T;
@@ -35,13 +30,12 @@ export interface RestAnswer<T> {
   readonly said: unknown;
 }
 
-const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
 const CODE_PATTERN = /^(?:rest|tun|subnet|allocation|interface)\/[a-z-]{1,40}$/;
 
 /**
  * Resolves with the answer to a question that was granted.
  * @throws {TailnetError} the code and the detail of a refusal; `rest/not-running`, `rest/timeout`, `rest/bad-answer`,
- * `cli/interrupted`.
+ * `rest/foreign-server` before a token is sent to it, `cli/interrupted`.
  */
 export async function askRest<T>(question: RestQuestion, shape: Shape<T>, target: RestTarget): Promise<RestAnswer<T>> {
   const answer = await exchange(question, target);
@@ -56,13 +50,9 @@ export async function askRest<T>(question: RestQuestion, shape: Shape<T>, target
   throw new TailnetError('rest/bad-answer', message);
 }
 
-interface Answer {
+interface Answer extends HttpAnswer {
   /** `127.0.0.1:3030`. */
   readonly host: string;
-  readonly status: number;
-  /** In lower case, without parameters. */
-  readonly mediaType: string;
-  readonly body: Buffer;
 }
 
 async function exchange(question: RestQuestion, target: RestTarget): Promise<Answer> {
@@ -70,10 +60,12 @@ async function exchange(question: RestQuestion, target: RestTarget): Promise<Ans
   const signal = AbortSignal.any([deadline, target.signal]);
   const refusals: string[] = [];
   try {
-    for (const address of ['127.0.0.1', '::1']) {
-      const outcome = await send(question, { ...target, address, signal });
-      if (outcome.kind === 'answer') return outcome.answer;
-      refusals.push(`${outcome.host} (${outcome.reason})`);
+    for (const address of ['127.0.0.1', '::1'] as const) {
+      const connection = new RestConnection({ address, port: target.port, signal });
+      const { host } = connection;
+      const outcome = await askOver(connection, question, target.token).finally(() => connection.close());
+      if (outcome.kind === 'answer') return { host, ...outcome.answer };
+      refusals.push(`${host} (${outcome.reason})`);
     }
   } catch (error) {
     if (target.signal.aborted) throw new TailnetError('cli/interrupted', 'Interrupted before the answer came');
@@ -83,74 +75,19 @@ async function exchange(question: RestQuestion, target: RestTarget): Promise<Ans
   throw new TailnetError('rest/not-running', `The ${target.daemon} is not at ${refusals.join(', nor at ')}`);
 }
 
-type Outcome =
-  | { readonly kind: 'answer'; readonly answer: Answer }
-  /** The question was not sent. */
-  | { readonly kind: 'no-connection'; readonly host: string; readonly reason: string };
-
-function send(
-  { method, path, body }: RestQuestion,
-  { address, port, token, signal }: RestTarget & { readonly address: string },
-): Promise<Outcome> {
-  const host = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-  const text = body === undefined ? undefined : JSON.stringify(body);
-  return new Promise((resolve, reject) => {
-    let isConnected = false;
-    const outgoing = requestHttp({ host: address, port, method, path, agent: false, signal, headers: headersOf() });
-    outgoing.on('socket', (socket) => {
-      socket.once('connect', () => {
-        isConnected = true;
-      });
-    });
-    outgoing.on('error', (error: NodeJS.ErrnoException) => {
-      const reason = error.code ?? error.name;
-      if (isConnected || signal.aborted) reject(lost(host, reason));
-      else resolve({ kind: 'no-connection', host, reason });
-    });
-    outgoing.on('upgrade', (_incoming, socket) => {
-      socket.destroy();
-      reject(lost(host, 'upgrade'));
-    });
-    outgoing.on('response', (incoming) => {
-      readBody(incoming, host).then(
-        (bytes) => resolve({ kind: 'answer', answer: toAnswer(host, incoming, bytes) }),
-        (error: NodeJS.ErrnoException) => {
-          outgoing.destroy();
-          reject(error instanceof TailnetError ? error : lost(host, error.code ?? error.name));
-        },
-      );
-    });
-    outgoing.end(text);
-  });
-
-  function headersOf(): Record<string, string> {
-    return {
-      accept: 'application/json, application/problem+json',
-      'accept-encoding': 'identity',
-      connection: 'close',
-      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-      ...(text === undefined
-        ? {}
-        : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(text)) }),
-    };
+async function askOver(
+  connection: RestConnection,
+  question: RestQuestion,
+  token: string | undefined,
+): Promise<RestOutcome> {
+  if (token !== undefined) {
+    const greeting = await connection.greet();
+    if (greeting.kind === 'no-connection') return greeting;
+    const { host } = connection;
+    const ownUid = process.geteuid?.();
+    checkServerOwner({ host, uid: greeting.owner?.uid, ownUid, platform: process.platform });
   }
-}
-
-async function readBody(incoming: IncomingMessage, host: string): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let byteCount = 0;
-  for await (const chunk of incoming as AsyncIterable<Buffer>) {
-    byteCount += chunk.length;
-    if (byteCount > ANSWER_BYTES_MAX)
-      throw new TailnetError('rest/bad-answer', `The answer of ${host} is longer than ${ANSWER_BYTES_MAX} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
-function toAnswer(host: string, { statusCode, headers }: IncomingMessage, body: Buffer): Answer {
-  const mediaType = (headers['content-type'] ?? '').split(';', 1)[0] ?? '';
-  return { host, status: statusCode ?? 0, mediaType: mediaType.trim().toLowerCase(), body };
+  return connection.ask(question, token);
 }
 
 /** An answer of 400 or more: the words of the daemon, if it is the daemon that speaks. */
@@ -174,11 +111,4 @@ function parseJson(answer: Answer, target: RestTarget): unknown {
 function strange({ host, status, mediaType }: Answer, { daemon }: RestTarget): TailnetError {
   const what = `HTTP ${status}, ${mediaType === '' ? 'no type' : mediaType}`;
   return new TailnetError('rest/bad-answer', `What answers at ${host} is not a ${daemon} of this version (${what})`);
-}
-
-function lost(host: string, reason: string): TailnetError {
-  const message = reason.startsWith('HPE_')
-    ? `What listens at ${host} does not speak HTTP (${reason})`
-    : `The answer of ${host} broke off (${reason})`;
-  return new TailnetError('rest/bad-answer', message);
 }

@@ -2,7 +2,8 @@
 
 import { readTokenFile } from '../config/token-file.ts';
 import type { Shape } from '../schema/shape.ts';
-import { askRest, type RestAnswer, type RestQuestion, type RestTarget } from './rest-client.ts';
+import { askRest, type RestAnswer, type RestTarget } from './rest-client.ts';
+import type { RestQuestion } from './rest-connection.ts';
 import { formatAge, printable, writeJson } from './terminal.ts';
 import type { VerbCall } from './verbs.ts';
 

@@ -27,7 +27,7 @@ describe('--token-file', () => {
   it('sends the token of the file', async () => {
     daemon.says(TUN);
     expect((await daemon.ask(`tun create --token-file ${tokenFile('abc-DEF_0123456789==\n')}`)).status).toBe(0);
-    expect(daemon.asked[0]?.headers.authorization).toBe('Bearer abc-DEF_0123456789==');
+    expect(daemon.asked.at(-1)?.headers.authorization).toBe('Bearer abc-DEF_0123456789==');
   });
 
   it('is refused when it is open to others, and its token stays at home', async () => {
