@@ -57,7 +57,7 @@ export function interfacesUnit(description: InterfacesDescription): readonly Sec
       'IPAddressAllow=localhost',
       'LimitNOFILE=4096',
       'TasksMax=64',
-      'MemoryMax=256M',
+      'MemoryMax=512M',
     ],
     ['Install', 'WantedBy=multi-user.target'],
   ];
