@@ -19,12 +19,13 @@ interface KnownTeam {
 export class TeamClaimsReader {
   readonly #configRoot: string;
   #known: ReadonlyMap<string, KnownTeam> = new Map();
+  #claims: readonly TeamClaims[] = [];
 
   constructor(configRoot: string) {
     this.#configRoot = configRoot;
   }
 
-  /** Sorted by team. */
+  /** Sorted by team; the same list as long as nothing has changed. */
   read(): readonly TeamClaims[] {
     const known = new Map<string, KnownTeam>();
     for (const { name, kind, configPath } of scan(this.#configRoot)) {
@@ -35,7 +36,10 @@ export class TeamClaimsReader {
       if (team !== undefined) known.set(name, team);
     }
     this.#known = known;
-    return [...known.values()].map(({ claims }) => claims);
+    const claims = Array.from(known.values(), (team) => team.claims);
+    const isSame = claims.length === this.#claims.length && claims.every((one, i) => one === this.#claims[i]);
+    if (!isSame) this.#claims = claims;
+    return this.#claims;
   }
 }
 
