@@ -4,6 +4,7 @@ import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { TEAM_NAME_PATTERN } from '../schema/team-name.ts';
 import { reasonOf } from '../socket/socket-path.ts';
 import type { TeamKind } from '../team/driver.ts';
+import { isOursAlone } from './owner-check.ts';
 
 /** A folder of the config root that describes a team. */
 export interface FoundTeam {
@@ -54,9 +55,7 @@ function isFile(path: string): boolean {
 
 /** What others can write to would let them run programs and join networks in our name. */
 function checkOwner(path: string): void {
-  if (process.platform === 'win32') return;
-  const { uid, mode } = statSync(path);
-  if ((uid === 0 || uid === process.geteuid?.()) && (mode & 0o022) === 0) return;
+  if (isOursAlone(statSync(path))) return;
   const message = `"${path}" can be changed by other users: it must belong to root or user ${process.geteuid?.()} and be writable for nobody else`;
   throw new TailnetError('team/unsafe-config', message);
 }

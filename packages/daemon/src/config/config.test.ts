@@ -1,4 +1,5 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TailnetError } from '@heddle/tailnet/tailnet-error';
@@ -133,6 +134,38 @@ describe('daemon.yml', () => {
   it('is refused when others can write it: they would make themselves operators', () => {
     chmodSync(write('daemon.yml', 'operators: [1234]'), 0o666);
     expect(failureOf(() => readOperators(join(root, 'daemon.yml'), passwd)).code).toBe('team/bad-daemon-file');
+  });
+  it('is refused in a folder where others could put another one in its place', () => {
+    const path = write('etc/daemon.yml', 'operators: [1234]');
+    for (const mode of [0o777, 0o775, 0o1777]) {
+      chmodSync(join(root, 'etc'), mode);
+      const failure = failureOf(() => readOperators(path, passwd));
+      expect([failure.code, failure.message]).toEqual([
+        'team/bad-daemon-file',
+        `Cannot use "${path}": other users can change "${join(root, 'etc')}"`,
+      ]);
+    }
+    chmodSync(join(root, 'etc'), 0o755);
+    expect([...readOperators(path, passwd)]).toEqual([1234]);
+  });
+  it.runIf(process.geteuid?.() === 0)("is refused when it or its folder is somebody else's (needs root)", () => {
+    const path = write('etc/daemon.yml', 'operators: [1234]');
+    chownSync(join(root, 'etc'), 1234, 0);
+    expect(failureOf(() => readOperators(path, passwd)).message).toContain(
+      `other users can change "${join(root, 'etc')}"`,
+    );
+    chownSync(path, 1234, 0);
+    expect(failureOf(() => readOperators(path, passwd)).message).toContain(`"${path}": other users can change it`);
+  });
+  it('is a file of a size that fits, and no pipe to wait for', () => {
+    execFileSync('mkfifo', ['-m', '600', join(root, 'daemon.yml')]);
+    expect(failureOf(() => readOperators(join(root, 'daemon.yml'), passwd)).message).toContain('it is not a file');
+    expect(failureOf(() => readOperators(root, passwd)).message).toContain('it is not a file');
+    const largest = `operators: [7]\n#${'x'.repeat(0x10000 - 16)}`;
+    const path = write('large.yml', largest);
+    expect([...readOperators(path, passwd)]).toEqual([7]);
+    write('large.yml', `${largest}x`);
+    expect(failureOf(() => readOperators(path, passwd)).message).toContain('it has more than 65536 bytes');
   });
   it('names nobody on Windows, where modes say nothing and administrators alone connect', () => {
     chmodSync(write('daemon.yml', ''), 0o666);

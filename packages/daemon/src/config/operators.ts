@@ -1,8 +1,10 @@
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { parse } from 'yaml';
 import { either, integerOf, listOf, objectOf, optional, type Shape, textLike } from '../schema/shape.ts';
 import { reasonOf } from '../socket/socket-path.ts';
+import { isOursAlone } from './owner-check.ts';
 
 interface DaemonFile {
   readonly operators: readonly (string | number)[] | undefined;
@@ -18,7 +20,8 @@ const fileShape: Shape<DaemonFile> = objectOf<DaemonFile>({
  * The users who may change teams beside root: `operators: [alice, 1000]` in `daemon.yml` of the config root. No file means
  * nobody. Windows does not tell who connects, so it has no operators.
  * @param passwd Text of passwd(5), where names are looked up.
- * @throws {TailnetError} `team/bad-daemon-file` for one that cannot be read, that others can write, or with an unknown name.
+ * @throws {TailnetError} `team/bad-daemon-file` for one that cannot be read or has more than 64 KiB, that others can change,
+ * itself or in its folder, or with an unknown name.
  */
 export function readOperators(
   path: string,
@@ -39,18 +42,40 @@ export function readOperators(
   );
 }
 
+/** More than 256 names ever take. */
+const FILE_BYTES_MAX = 0x10000;
+
+// What is looked at is what is read, whatever becomes of the path meanwhile.
 function readOwnFile(path: string, platform: NodeJS.Platform): string | undefined {
+  let fd: number | undefined;
   try {
-    const { uid: owner, mode } = statSync(path);
-    // The modes that Node makes up on Windows say nothing.
-    if (platform !== 'win32' && ((owner !== 0 && owner !== process.geteuid?.()) || (mode & 0o022) !== 0)) {
-      throw badFile(path, 'other users can change it');
-    }
-    return readFileSync(path, 'utf8');
+    // A pipe would be waited for without O_NONBLOCK, which Windows does not have.
+    fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) throw badFile(path, 'it is not a file');
+    if (!isOursAlone(stat, platform)) throw badFile(path, 'other users can change it');
+    const folder = dirname(path);
+    // They could put another file of ours in its place.
+    if (!isOursAlone(statSync(folder), platform)) throw badFile(path, `other users can change "${folder}"`);
+    return readText(fd, path);
   } catch (error) {
     if (reasonOf(error) === 'ENOENT') return undefined;
     throw error instanceof TailnetError ? error : badFile(path, reasonOf(error));
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
+}
+
+function readText(fd: number, path: string): string {
+  const buffer = Buffer.alloc(FILE_BYTES_MAX + 1);
+  let byteCount = 0;
+  for (;;) {
+    const count = readSync(fd, buffer, byteCount, buffer.length - byteCount, null);
+    if (count === 0) break;
+    byteCount += count;
+  }
+  if (byteCount > FILE_BYTES_MAX) throw badFile(path, `it has more than ${FILE_BYTES_MAX} bytes`);
+  return buffer.toString('utf8', 0, byteCount);
 }
 
 function parseFile(text: string, path: string): DaemonFile {
