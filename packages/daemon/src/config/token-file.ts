@@ -1,7 +1,18 @@
 /** The token that lets whoever sends it change interfaces. What a file holds is never part of a message. */
 
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, fstatSync, openSync, readSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { reasonOf } from '../socket/socket-path.ts';
 
@@ -24,17 +35,44 @@ export function readTokenFile(path: string): string {
 }
 
 /**
- * As {@link readTokenFile}; a missing file is made with a random token, for its owner alone (0600).
+ * As {@link readTokenFile}; a missing file is made with a random token, for its owner alone (0600). It appears whole, or
+ * not at all.
  * @throws {TailnetError} `rest/bad-token-file`.
  */
 export function ensureTokenFile(path: string): string {
+  if (existsSync(path)) return readTokenFile(path);
   const token = randomBytes(TOKEN_BYTES).toString('hex');
+  const draft = `${path}.${randomBytes(DRAFT_MARK_BYTES).toString('hex')}.new`;
   try {
-    writeFileSync(path, `${token}\n`, { mode: 0o600, flag: 'wx' });
+    writeDurably(draft, `${token}\n`);
+    // Unlike a rename it replaces nothing: of two daemons one makes the file, and the other reads it.
+    linkSync(draft, path);
     return token;
   } catch (error) {
     if (reasonOf(error) === 'EEXIST') return readTokenFile(path);
     throw bad(`Cannot make the token file "${path}" (${reasonOf(error)})`);
+  } finally {
+    removeQuietly(draft);
+  }
+}
+
+const DRAFT_MARK_BYTES = 8;
+
+function writeDurably(path: string, text: string): void {
+  const fd = openSync(path, 'wx', 0o600);
+  try {
+    writeFileSync(fd, text);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function removeQuietly(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It was not made, or nobody misses it.
   }
 }
 
