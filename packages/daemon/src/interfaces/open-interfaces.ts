@@ -1,14 +1,14 @@
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FileLockError, lockFile } from '@heddle/host/file-lock';
 import { MacosInterfaces } from '@heddle/host/macos/macos-interfaces';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
-import { deriveUlaPool, GLOBAL_ID_BYTES } from '../allocation/ula-pool.ts';
+import { deriveUlaPool } from '../allocation/ula-pool.ts';
 import { parsePasswd } from '../config/operators.ts';
 import type { TeamClaims } from '../plan/claims.ts';
 import type { StateStore } from '../store/state-store.ts';
 import type { AddressPools } from './choose-network.ts';
+import { deriveGlobalId, readMachineId } from './global-id.ts';
 import { InterfaceBook, type InterfaceLog } from './interface-book.ts';
 import type { InterfaceKernel } from './interface-kernel.ts';
 import type { SubnetService, TunService } from './interface-service.ts';
@@ -58,7 +58,10 @@ export async function openInterfaces(setup: InterfacesSetup): Promise<OpenInterf
     kernel.close();
     throw error;
   }
-  const ipv6 = setup.pools.ipv6.length > 0 ? setup.pools.ipv6 : [deriveUlaPool(globalIdOf(store.meta.instanceId))];
+  const ipv6 =
+    setup.pools.ipv6.length > 0
+      ? setup.pools.ipv6
+      : [deriveUlaPool(deriveGlobalId(readMachineId(), store.meta.instanceId))];
   const options = {
     book,
     kernel,
@@ -103,10 +106,6 @@ async function withLock<T>(path: string, timeoutMs: number, work: () => Promise<
   } finally {
     lock.release();
   }
-}
-
-function globalIdOf(instanceId: string): Uint8Array {
-  return createHash('sha256').update(`heddle ula ${instanceId}`).digest().subarray(0, GLOBAL_ID_BYTES);
 }
 
 /** passwd(5) is read anew: users come and go. */
