@@ -21,7 +21,9 @@ const PLAIN = { target: undefined, query: undefined, body: undefined, codes: [] 
 export function withCommonRoutes(api: RestApi, facts: CommonFacts): readonly Route[] {
   const routes: Route[] = [...api.routes, health(), metricsOf(api, facts)];
   let document: unknown;
-  const describe = () => (document ??= describeApi({ title: api.title, version: facts.version, routes }));
+  // Frozen: its text is made once.
+  const describe = () =>
+    (document ??= Object.freeze(describeApi({ title: api.title, version: facts.version, routes })));
   routes.push(documentation(describe));
   return routes;
 }

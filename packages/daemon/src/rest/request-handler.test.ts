@@ -173,6 +173,19 @@ describe('a service that fails', () => {
   });
 });
 
+describe('bodies that do not come', () => {
+  it('take no room from other requests', async () => {
+    const server = await start();
+    const head =
+      'POST /tun HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{';
+    const sockets = Array.from({ length: 70 }, () => connect({ port: server.port, host: '127.0.0.1' }));
+    await Promise.all(sockets.map((socket) => new Promise<void>((resolve) => socket.write(head, () => resolve()))));
+    for (let i = 0; i < 20; i++) expect((await ask(server, '/healthz')).status).toBe(200);
+    expect((await ask(server, '/metrics')).text).toContain('heddle_rest_requests_in_work 1\n');
+    for (const socket of sockets) socket.destroy();
+  });
+});
+
 describe('the log', () => {
   it('has changes with who asked, and nothing of reading', async () => {
     const server = await start();

@@ -1,7 +1,7 @@
 /**
  * One request from its first line to its answer:
  *
- *   host and origin ─▶ path ─▶ method ─▶ room for work ─▶ who asks ─▶ query and body ─▶ handler ─▶ answer
+ *   host and origin ─▶ path ─▶ method ─▶ who asks ─▶ query and body ─▶ room for work ─▶ handler ─▶ answer
  *
  * The first that refuses ends it with a problem (RFC 9457); what is left of the body is read and forgotten.
  *
@@ -9,6 +9,7 @@
  * after 10 s; the work behind it goes on, keeps its place among the 64 there are, and is logged when it ends.
  */
 
+import { Buffer } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import type { Caller } from '../interfaces/interface-service.ts';
@@ -18,7 +19,7 @@ import type { RestMetrics } from './metrics.ts';
 import { clipText, describeError, toProblem } from './problem.ts';
 import { checkFields, checkLength, discardBody, readJsonBody } from './request-body.ts';
 import type { OwnNames } from './request-origin.ts';
-import type { Route } from './route.ts';
+import type { Route, RouteBody } from './route.ts';
 import type { RouteTable } from './route-table.ts';
 import { type AnswerBody, sendAnswer } from './send-answer.ts';
 
@@ -94,43 +95,36 @@ export class RequestHandler {
     const { path, query } = names.readTarget(request.url ?? '');
     const { routes, target } = table.find(path);
     const route = chooseMethod(routes, exchange);
+    const admission = callers.check(request, route);
+    const caller = admission instanceof Promise ? await this.#inTime(admission) : admission;
+    if (route.method !== 'GET') exchange.caller = caller;
+    checkLength(request);
+    const fields = route.query === undefined ? undefined : checkFields(readQuery(query), route.query);
+    const body = route.body === undefined ? undefined : await this.#readBody(exchange, route.body);
     if (metrics.inWorkCount >= WORK_COUNT_MAX) throw new TailnetError('rest/busy', 'Too many requests at a time');
+    // One that throws at once has not begun.
+    const work = route.handle({ target, query: fields, body, caller });
     metrics.beginWork();
-    let work: Promise<unknown> | undefined;
-    try {
-      const admission = callers.check(request, route);
-      const caller = admission instanceof Promise ? await this.#inTime(admission) : admission;
-      if (route.method !== 'GET') exchange.caller = caller;
-      checkLength(request);
-      const fields = route.query === undefined ? undefined : checkFields(readQuery(query), route.query);
-      const body = await this.#readBody(exchange, route);
-      work = route.handle({ target, query: fields, body, caller });
-      return await this.#inTime(work);
-    } finally {
-      this.#endWork(work, exchange);
-    }
+    this.#endWork(work, exchange);
+    return await this.#inTime(work);
   }
 
-  #readBody({ request, response, isAwaited }: Exchange, { body }: Route): Promise<unknown> | undefined {
-    if (body === undefined) return undefined;
-    return readJsonBody(request, body.shape, () => {
+  #readBody({ request, response, isAwaited }: Exchange, { shape }: RouteBody<unknown>): Promise<unknown> {
+    return readJsonBody(request, shape, () => {
       if (isAwaited) response.writeContinue();
     });
   }
 
   // The place is free when the work is done, which may be later than its answer.
-  #endWork(work: Promise<unknown> | undefined, exchange: Exchange): void {
-    const { metrics } = this.#options;
+  #endWork(work: Promise<unknown>, exchange: Exchange): void {
     const end = (outcome: string) => {
-      metrics.endWork();
+      this.#options.metrics.endWork();
       if (exchange.response.statusCode === 503) this.#log('warn', `A late request ${outcome}`, exchange);
     };
-    if (work === undefined) metrics.endWork();
-    else
-      work.then(
-        () => end('was done'),
-        (error) => end(`failed: ${describeError(error)}`),
-      );
+    work.then(
+      () => end('was done'),
+      (error) => end(`failed: ${describeError(error)}`),
+    );
   }
 
   #inTime<T>(work: Promise<T>): Promise<T> {
@@ -148,7 +142,8 @@ export class RequestHandler {
     const headers: string[] = [];
     if (status === 405 && exchange.allowed !== undefined) headers.push('allow', exchange.allowed);
     if (status === 503) headers.push('retry-after', '1');
-    this.#send(exchange, { status, contentType: 'application/problem+json', text: JSON.stringify(problem), headers });
+    const content = JSON.stringify(problem);
+    this.#send(exchange, { status, contentType: 'application/problem+json', content, headers });
     if (status < 500) return;
     const leftOut = this.#failures.admit(code, this.#options.nowMs());
     if (leftOut === undefined) return;
@@ -207,25 +202,28 @@ function readQuery(query: string): Readonly<Record<string, unknown>> {
 function toAnswer(answer: Route['answer'], value: unknown): AnswerBody {
   switch (answer.kind) {
     case 'none':
-      return { status: 204, contentType: undefined, text: '', headers: [] };
+      return { status: 204, contentType: undefined, content: '', headers: [] };
     case 'text':
-      return { status: 200, contentType: answer.contentType, text: String(value), headers: [] };
+      return { status: 200, contentType: answer.contentType, content: String(value), headers: [] };
     case 'json':
     case 'json-list':
-      return { status: 200, contentType: JSON_TYPE, text: formatJson(value), headers: [] };
+      return { status: 200, contentType: JSON_TYPE, content: formatJson(value), headers: [] };
   }
 }
 
-/** Texts of frozen values, which are asked for again and again. */
-const texts = new WeakMap<object, string>();
+/** Of frozen values, which are asked for again and again. */
+const contents = new WeakMap<object, string | Uint8Array>();
+/** From here on the bytes are kept, so that answers which wait to be taken share them. */
+const SHARED_LENGTH_MIN = 16_384;
 
-function formatJson(value: unknown): string {
+function formatJson(value: unknown): string | Uint8Array {
   if (typeof value !== 'object' || value === null || !Object.isFrozen(value)) return JSON.stringify(value);
-  const known = texts.get(value);
+  const known = contents.get(value);
   if (known !== undefined) return known;
   const text = JSON.stringify(value);
-  texts.set(value, text);
-  return text;
+  const content = text.length < SHARED_LENGTH_MIN ? text : Buffer.from(text);
+  contents.set(value, content);
+  return content;
 }
 
 const JSON_TYPE = 'application/json; charset=utf-8';

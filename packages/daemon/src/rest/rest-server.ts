@@ -1,14 +1,15 @@
 /**
  * A REST API for the programs of this machine: HTTP/1.1 on 127.0.0.1 and ::1, on no other address. Who may ask what is
- * checked by request-origin.ts and caller-check.ts, and everything a client can make us hold is bounded here and in
- * request-handler.ts.
+ * checked by request-origin.ts and caller-check.ts, and everything a client can make us hold is bounded here, in
+ * connections.ts and in request-handler.ts.
  */
 
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { CallerCheck, type CallerCheckOptions } from './caller-check.ts';
 import { withCommonRoutes } from './common-routes.ts';
+import { Connections } from './connections.ts';
 import { RestMetrics } from './metrics.ts';
 import { problemOf } from './problem.ts';
 import { failBody } from './request-body.ts';
@@ -40,7 +41,6 @@ export interface RestServer {
   close(): Promise<void>;
 }
 
-const CONNECTION_COUNT_MAX = 256;
 const REQUEST_COUNT_MAX_PER_CONNECTION = 10_000;
 const HEADER_BYTES_MAX = 8_192;
 /** A request that is not there after this, looked at every {@link RECEIVE_CHECK_MS}: 10 s at most. */
@@ -58,7 +58,8 @@ export async function startRestServer(options: RestServerOptions): Promise<RestS
   const listeners = await listenOnBoth(options);
   const port = portOf(listeners[0] as Server);
   const handler = createHandler(options, port);
-  for (const server of listeners) serve(server, handler);
+  const connections = new Connections(options);
+  for (const server of listeners) serve(server, handler, connections);
   return { port, hasIpv6: listeners.length > 1, close: () => closeAll(listeners, handler) };
 }
 
@@ -105,7 +106,6 @@ function listen(port: number, host: string): Promise<Server> {
     requireHostHeader: false, // It is missed in request-origin.ts, with a problem for an answer.
     noDelay: true,
   });
-  server.maxConnections = CONNECTION_COUNT_MAX;
   server.maxRequestsPerSocket = REQUEST_COUNT_MAX_PER_CONNECTION;
   server.timeout = SILENCE_TIMEOUT_MS;
   return new Promise((resolve, reject) => {
@@ -133,12 +133,15 @@ function isWithoutIpv6(error: unknown): boolean {
   return cause?.code === 'EADDRNOTAVAIL' || cause?.code === 'EAFNOSUPPORT';
 }
 
-function serve(server: Server, handler: RequestHandler): void {
+function serve(server: Server, handler: RequestHandler, connections: Connections): void {
+  const take = (request: IncomingMessage, response: ServerResponse, isAwaited: boolean): void =>
+    connections.enter({ request, response, begin: () => void handler.handle(request, response, isAwaited) });
   // Clients that end their side after the request (`nc -N`) still get the answer. Node has no option for it.
   (server as { httpAllowHalfOpen?: boolean }).httpAllowHalfOpen = true;
-  server.on('request', (request, response) => void handler.handle(request, response, false));
-  server.on('checkContinue', (request, response) => void handler.handle(request, response, true));
-  server.on('checkExpectation', (request, response) => void handler.handle(request, response, false));
+  server.on('connection', (socket) => connections.admit(socket));
+  server.on('request', (request, response) => take(request, response, false));
+  server.on('checkContinue', (request, response) => take(request, response, true));
+  server.on('checkExpectation', (request, response) => take(request, response, false));
   server.on('connect', (_request, socket) => refuseProxying(socket as Socket));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuseBytes(error, socket as Socket));
 }
