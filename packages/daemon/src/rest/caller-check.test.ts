@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ask, expectProblem, logged, post, start, TOKEN } from '../../test/rest-client.ts';
+import { ask, exchange, expectProblem, logged, post, start, TOKEN } from '../../test/rest-client.ts';
 import type { ClientIdentity } from './caller-check.ts';
 
 const STRANGER = 65_534;
@@ -67,6 +67,13 @@ describe('who may change things', () => {
     }
     const without = await start({ token: undefined });
     expectProblem(await post(without, '/tun', {}, { authorization: 'Bearer undefined' }), 'rest/bad-token');
+  });
+
+  it('is nobody with two tokens', async () => {
+    const server = await asUser({ uid: 0 });
+    const fields = `Authorization: Bearer ${TOKEN}\r\nAuthorization: Bearer ${TOKEN}\r\n`;
+    const answer = await exchange(server, `GET /tun HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${fields}\r\n`);
+    expect(answer).toMatch(/^HTTP\/1\.1 400 [\s\S]*"rest\/bad-request"/);
   });
 
   it('is nobody while the kernel fails to tell', async () => {

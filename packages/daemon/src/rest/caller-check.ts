@@ -9,6 +9,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import type { Caller } from '../interfaces/interface-service.ts';
+import { countFields } from './count-fields.ts';
 import type { Route } from './route.ts';
 
 /** What the kernel says about who is connected. */
@@ -41,11 +42,16 @@ export class CallerCheck {
 
   /**
    * Asks the kernel before it returns, while the client is still there; nothing is asked for reading.
-   * @throws {TailnetError} `rest/bad-token`, at once. The promise rejects with `rest/no-identity`, `rest/forbidden`.
+   * @throws {TailnetError} `rest/bad-request`, `rest/bad-token`, at once. The promise rejects with `rest/no-identity`, `rest/forbidden`.
    */
   check(request: IncomingMessage, route: Route): Caller | Promise<Caller> {
     const { authorization } = request.headers;
-    if (authorization !== undefined) this.#checkToken(authorization);
+    if (authorization !== undefined) {
+      if (countFields(request.rawHeaders, 'authorization') > 1) {
+        throw new TailnetError('rest/bad-request', 'A request has at most one field Authorization');
+      }
+      this.#checkToken(authorization);
+    }
     if (route.method === 'GET' || authorization !== undefined) return READER;
     const identity = this.#options.identify(request.socket);
     return Promise.resolve(identity).then((found) => this.#admit(found));

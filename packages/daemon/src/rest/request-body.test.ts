@@ -116,6 +116,27 @@ describe('a body', () => {
     expect((await ask(server, '/healthz')).status).toBe(200);
   });
 
+  it('is in no transfer encoding but chunks', async () => {
+    const server = await start();
+    const askWith = (method: string, encoding: string) =>
+      ask(server, '/tun', { method, body: '{}', headers: { ...JSON_HEADERS, 'transfer-encoding': encoding } });
+    expect((await askWith('POST', 'Chunked')).status).toBe(200);
+    for (const encoding of ['gzip, chunked', 'identity, chunked', 'chunked, chunked', 'x,chunked']) {
+      for (const method of ['POST', 'GET']) expectProblem(await askWith(method, encoding), 'rest/bad-request');
+    }
+    expect(JSON.parse((await ask(server, '/tun')).text)).toHaveLength(1);
+  });
+
+  it('has one type', async () => {
+    const server = await start();
+    const head = 'POST /tun HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n';
+    for (const second of ['text/plain', 'application/json']) {
+      const types = `Content-Type: application/json\r\ncontent-type: ${second}\r\n`;
+      const answer = await exchange(server, `${head}${types}\r\n{}`);
+      expect(answer).toMatch(/^HTTP\/1\.1 400 [\s\S]*"rest\/bad-request"/);
+    }
+  });
+
   it('that breaks off in bad bytes costs the connection', async () => {
     const server = await start();
     const head = 'POST /tun HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n';

@@ -6,6 +6,7 @@
 import type { IncomingMessage } from 'node:http';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import type { Shape } from '../schema/shape.ts';
+import { countFields } from './count-fields.ts';
 
 export const BODY_BYTES_MAX = 16_384;
 /** Of what nobody wants: so much is read and forgotten, so that the client gets to see the answer. */
@@ -27,6 +28,20 @@ export async function readJsonBody<B>(request: IncomingMessage, shape: Shape<B>,
   if (bytes.length === 0) return checkFields({}, shape);
   if (isChunked) checkType(request);
   return checkFields(parseJson(bytes), shape);
+}
+
+/**
+ * Refuses what two programs might take for two bodies.
+ * @throws {TailnetError} `rest/bad-request` for an encoding other than chunks, and for two types.
+ */
+export function checkFraming({ headers, rawHeaders }: IncomingMessage): void {
+  const { 'transfer-encoding': encoding, 'content-type': type } = headers;
+  if (encoding !== undefined && encoding.toLowerCase() !== 'chunked') {
+    throw new TailnetError('rest/bad-request', 'The only transfer encoding there is here is chunked');
+  }
+  if (type !== undefined && countFields(rawHeaders, 'content-type') > 1) {
+    throw new TailnetError('rest/bad-request', 'A request has at most one field Content-Type');
+  }
 }
 
 /** @throws {TailnetError} `rest/too-large` if the request says that its body is. */

@@ -17,7 +17,7 @@ import type { CallerCheck } from './caller-check.ts';
 import { FailureGate } from './failure-gate.ts';
 import type { RestMetrics } from './metrics.ts';
 import { clipText, describeError, toProblem } from './problem.ts';
-import { checkFields, checkLength, discardBody, readJsonBody } from './request-body.ts';
+import { checkFields, checkFraming, checkLength, discardBody, readJsonBody } from './request-body.ts';
 import type { OwnNames } from './request-origin.ts';
 import type { Route, RouteBody } from './route.ts';
 import type { RouteTable } from './route-table.ts';
@@ -92,6 +92,7 @@ export class RequestHandler {
     const { request } = exchange;
     const { names, table, metrics, callers } = this.#options;
     names.check(request);
+    checkFraming(request);
     const { path, query } = names.readTarget(request.url ?? '');
     const { routes, target } = table.find(path);
     const route = chooseMethod(routes, exchange);

@@ -6,6 +6,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
+import { countFields } from './count-fields.ts';
 
 const HOSTS = ['localhost', '127.0.0.1', '[::1]'];
 
@@ -55,13 +56,4 @@ export class OwnNames {
     if (this.#hosts.has(host) || this.#hosts.has(host.toLowerCase())) return;
     throw new TailnetError('rest/foreign-host', 'The request is for a host other than localhost, 127.0.0.1 and [::1]');
   }
-}
-
-function countFields(rawHeaders: readonly string[], name: string): number {
-  let count = 0;
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const field = rawHeaders[i] as string;
-    if (field.length === name.length && field.toLowerCase() === name) count++;
-  }
-  return count;
 }
