@@ -166,7 +166,7 @@ const BY_TEAM_CODE: Readonly<Record<string, Advice>> = {
   'team/bad-config': [EXIT.usage, PROVISION],
   'team/unsafe-config': [EXIT.usage, 'chown root and chmod go-w, then: heddle provision'],
   'team/bad-config-root': [EXIT.usage, 'choose another one with --config-root'],
-  'team/bad-daemon-file': [EXIT.usage, 'correct it, or move it away'],
+  'team/bad-daemon-file': [EXIT.usage, 'correct it or its owner and mode, or move it away'],
   'team/kind-changed': [EXIT.conflict, 'take it down first: heddle down TEAM'],
   'team/not-running': [EXIT.notRunning, 'bring it up: heddle up TEAM'],
   'team/not-supported': [EXIT.usage, 'see heddle list for the kinds'],

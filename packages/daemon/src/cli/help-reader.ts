@@ -19,6 +19,7 @@ The teams daemon is started by flags instead of a command:
   heddle --ipc-mode <socket|pipe> [--socket-path <path>] [--pipe-name <name>]
          [--config-root <dir>] [--state-db-path <path>] [--nebula-binary <path>]
          [--log-file <file>] [--autostart] [--dry-run] [--verbose]
+         [--rest] [--tun-port <port>] [--subnet-port <port>] [--token-file <file>]
 `;
 
 /** Called for the command of a line that was understood. */

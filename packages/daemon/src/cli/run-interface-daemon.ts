@@ -5,7 +5,7 @@ import {
   parseInterfaceOptions,
 } from '../interface-daemon/interface-options.ts';
 import type { CliWorld } from './cli-context.ts';
-import { reportFailure } from './command-line.ts';
+import { reportDaemonFailure } from './daemon-failure.ts';
 
 /** `tun-daemon` and `subnet-daemon`, in this process. Resolves with its exit status; never rejects. */
 export async function runInterfaceCommand(
@@ -24,6 +24,6 @@ export async function runInterfaceCommand(
   try {
     return await runInterfaceDaemon(parseInterfaceOptions(kind, args), world);
   } catch (error) {
-    return reportFailure(error, false, world);
+    return reportDaemonFailure(error, `${kind}-daemon`, world);
   }
 }
