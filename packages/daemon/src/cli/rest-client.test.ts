@@ -43,9 +43,9 @@ describe('a refusal', () => {
   });
 
   it('keeps a code of a later daemon, but none of another room', async () => {
-    daemon.refuses('tun/too-new', 422, 'Not today');
+    daemon.refuses('tun/too-new6', 422, 'Not today');
     expect((await daemon.ask('tun create')).err).toContain(
-      'heddle: Not today [tun/too-new]\n  next: see heddle tun list',
+      'heddle: Not today [tun/too-new6]\n  next: see heddle tun list',
     );
     daemon.refuses('ipc/not-running', 422, 'Not today');
     expect((await daemon.ask('tun create')).err).toContain('[rest/bad-answer]');

@@ -30,7 +30,7 @@ export interface RestAnswer<T> {
   readonly said: unknown;
 }
 
-const CODE_PATTERN = /^(?:rest|tun|subnet|allocation|interface)\/[a-z-]{1,40}$/;
+const CODE_PATTERN = /^(?:rest|tun|subnet|allocation|interface)\/[a-z0-9-]{1,40}$/;
 
 /**
  * Resolves with the answer to a question that was granted.
