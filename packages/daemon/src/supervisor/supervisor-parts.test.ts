@@ -59,6 +59,21 @@ describe('the ports of proc_net', () => {
 });
 
 describe('the flags of the daemon', () => {
+  it('serve the REST API when they are told to', () => {
+    const rest = (...args: string[]) => parseDaemonOptions(['--ipc-mode', 'socket', ...args], 'linux').rest;
+    expect(rest()).toBeUndefined();
+    expect(rest('--rest')).toEqual({ tunPort: 3030, subnetPort: 3031, tokenFile: undefined });
+    expect(rest('--tun-port', '4030', '--token-file', '/t')).toEqual({
+      tunPort: 4030,
+      subnetPort: 3031,
+      tokenFile: '/t',
+    });
+    expect(() => rest('--token-file', '/t')).toThrow('add --rest');
+    expect(() => rest('--subnet-port', '70000')).toThrow('--subnet-port');
+    const windows = ['--ipc-mode', 'pipe', '--config-root', 'c', '--state-db-path', 's', '--rest'];
+    expect(() => parseDaemonOptions(windows, 'win32')).toThrow('no REST API');
+  });
+
   it('have the defaults that clients know', () => {
     expect(parseDaemonOptions(['--ipc-mode', 'socket'], 'linux')).toMatchObject({
       socketPath: '/var/run/tech.deltaops.cvpn/cmd.sock',
