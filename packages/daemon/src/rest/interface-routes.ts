@@ -15,10 +15,13 @@ import {
 import type { InterfaceCode } from '../schema/interface-codes.ts';
 import { described, integerOf, objectOf, optional, type Shape } from '../schema/shape.ts';
 import { defineRoute, fromText, type PathTarget, type RestApi, type Route } from './route.ts';
+import { WorkGate } from './work-gate.ts';
 
 /** `GET /subnet/free` gives no more than this at a time. */
 export const FREE_COUNT_MAX = 256;
 const FREE_COUNT = 8;
+/** It looks through all networks there are. */
+const FREE_WORK_COUNT_MAX = 2;
 
 const KERNEL: readonly InterfaceCode[] = [
   'interface/no-privilege',
@@ -157,6 +160,7 @@ function createSubnet(service: SubnetService): Route {
 }
 
 function listFreeSubnets(service: SubnetService): Route {
+  const gate = new WorkGate(FREE_WORK_COUNT_MAX);
   return defineRoute({
     ...PLAIN,
     method: 'GET',
@@ -166,7 +170,7 @@ function listFreeSubnets(service: SubnetService): Route {
     query: freeQueryShape,
     answer: { kind: 'json', name: 'FreeSubnets', shape: freeSubnetsShape, example: FREE },
     codes: ['subnet/bad-cidr', 'allocation/exhausted', ...KERNEL],
-    handle: ({ query }) => service.listFree(toFreeQuery(query)),
+    handle: ({ query }) => gate.run(() => service.listFree(toFreeQuery(query))),
   });
 }
 

@@ -110,6 +110,32 @@ describe('the subnet API', () => {
   });
 });
 
+describe('free networks', () => {
+  it('are looked for by two requests at a time, also after some have failed', async () => {
+    const service = new FakeSubnetService();
+    const waiting: (() => void)[] = [];
+    let fill = () => {};
+    service.listFree = () =>
+      new Promise((_resolve, reject) => {
+        if (waiting.push(() => reject(new TailnetError('allocation/exhausted', 'x'))) === 2) fill();
+      });
+    const server = await start({ api: subnetRoutes(service) });
+    for (let round = 0; round < 2; round++) {
+      const isFull = new Promise<void>((resolve) => {
+        fill = resolve;
+      });
+      const two = [ask(server, '/subnet/free'), ask(server, '/subnet/free')];
+      await isFull;
+      const third = await ask(server, '/subnet/free');
+      expectProblem(third, 'rest/busy');
+      expect(third.headers['retry-after']).toBe('1');
+      expect((await ask(server, '/subnet')).status).toBe(200);
+      for (const fail of waiting.splice(0)) fail();
+      for (const answer of await Promise.all(two)) expectProblem(answer, 'allocation/exhausted');
+    }
+  });
+});
+
 describe('the paths that every server has', () => {
   it('tell health and counts', async () => {
     const server = await start();
