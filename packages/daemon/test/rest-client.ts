@@ -39,7 +39,7 @@ export async function start(options: Partial<RestServerOptions> = {}): Promise<R
     version: '1.2.3',
     identify: () => ({ uid: 0 }),
     isOperator: (uid) => uid === 1000,
-    token: TOKEN,
+    token: () => TOKEN,
     log: (level, message, fields) => logged.push({ level, message, fields }),
     nowMs: () => 5_000,
     answerTimeoutMs: undefined,

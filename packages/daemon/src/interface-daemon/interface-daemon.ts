@@ -7,12 +7,10 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { createServiceNotifier } from '@heddle/host/service-notify';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
-import { readOperators } from '../config/operators.ts';
-import { ensureTokenFile } from '../config/token-file.ts';
 import { TeamClaimsReader } from '../drivers/team-claims.ts';
 import { type OpenInterfaces, openInterfaces } from '../interfaces/open-interfaces.ts';
 import { installSignals } from '../process/process-guards.ts';
@@ -21,6 +19,7 @@ import { openSplitLog, SPLIT_LOG_BYTES_MAX, type SplitLog } from '../process/spl
 import type { LogRecord } from '../schema/reply.ts';
 import { reasonOf } from '../socket/socket-path.ts';
 import { StateStore } from '../store/state-store.ts';
+import { AccessFiles } from './access-files.ts';
 import type { InterfaceDaemonOptions } from './interface-options.ts';
 import { serveInterfaces } from './serve-interfaces.ts';
 
@@ -94,9 +93,9 @@ interface Serving {
 
 async function serve({ options, world, log, signal, interfaces }: Serving): Promise<void> {
   const { kind, port, tokenFile, configRoot } = options;
-  const operatorUids = readOperators(join(configRoot, 'daemon.yml'), () => readFileSync('/etc/passwd', 'utf8'));
-  const token = tokenFile === undefined ? undefined : ensureTokenFile(tokenFile);
-  const server = await serveInterfaces({ kind, port, interfaces, operatorUids, token, version: world.version, log });
+  const access = new AccessFiles({ configRoot, tokenFile, log });
+  process.on('SIGHUP', () => access.reload());
+  const server = await serveInterfaces({ kind, port, interfaces, access, version: world.version, log });
   const notifier = createServiceNotifier(world.env, process.pid);
   notifier?.ready();
   const stopWatchdog = notifier?.startWatchdog();

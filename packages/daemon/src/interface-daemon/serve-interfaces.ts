@@ -4,14 +4,14 @@ import type { OpenInterfaces } from '../interfaces/open-interfaces.ts';
 import { subnetRoutes, tunRoutes } from '../rest/interface-routes.ts';
 import type { RestLog } from '../rest/request-handler.ts';
 import { type RestServer, startRestServer } from '../rest/rest-server.ts';
+import type { AccessFiles } from './access-files.ts';
 import type { InterfaceDaemonKind } from './interface-options.ts';
 
 export interface ServeOptions {
   readonly kind: InterfaceDaemonKind;
   readonly port: number;
   readonly interfaces: OpenInterfaces;
-  readonly operatorUids: ReadonlySet<number>;
-  readonly token: string | undefined;
+  readonly access: AccessFiles;
   readonly version: string;
   readonly log: RestLog;
 }
@@ -21,13 +21,13 @@ export interface ServeOptions {
  * @throws {TailnetError} `rest/port-in-use`, `rest/listen-failed`.
  */
 export function serveInterfaces(options: ServeOptions): Promise<RestServer> {
-  const { kind, port, interfaces, operatorUids, token, version, log } = options;
+  const { kind, port, interfaces, access, version, log } = options;
   return startRestServer({
     port,
     api: kind === 'tun' ? tunRoutes(interfaces.tun) : subnetRoutes(interfaces.subnet),
     identify: readSocketOwner,
-    isOperator: (uid) => operatorUids.has(uid),
-    token,
+    isOperator: (uid) => access.operatorUids.has(uid),
+    token: () => access.token,
     version,
     log,
     nowMs: () => performance.now(),

@@ -65,8 +65,25 @@ describe('who may change things', () => {
       expectProblem(await post(server, '/tun', {}, { authorization }), 'rest/bad-token');
       expectProblem(await ask(server, '/tun', { headers: { authorization } }), 'rest/bad-token');
     }
-    const without = await start({ token: undefined });
+    const without = await start({ token: () => undefined });
     expectProblem(await post(without, '/tun', {}, { authorization: 'Bearer undefined' }), 'rest/bad-token');
+  });
+
+  it('is whom the token and the operators of the moment say', async () => {
+    const operators = new Set<number>();
+    let token = TOKEN;
+    const server = await start({
+      identify: () => ({ uid: STRANGER }),
+      isOperator: (uid) => operators.has(uid),
+      token: () => token,
+    });
+    const withToken = (text: string) => post(server, '/tun', {}, { authorization: `Bearer ${text}` });
+    token = 'another-token-that-is-long';
+    expectProblem(await withToken(TOKEN), 'rest/bad-token');
+    expect((await withToken(token)).status).toBe(200);
+    expectProblem(await post(server, '/tun', {}), 'rest/forbidden');
+    operators.add(STRANGER);
+    expect((await post(server, '/tun', {})).status).toBe(200);
   });
 
   it('is nobody with two tokens', async () => {

@@ -24,8 +24,8 @@ export interface CallerCheckOptions {
   readonly identify: Identify;
   /** Users beside root and our own who may change things. */
   readonly isOperator: (uid: number) => boolean;
-  /** Undefined: there is none, and any that is sent is wrong. */
-  readonly token: string | undefined;
+  /** Asked for each request that brings one. Undefined: there is none, and any that is sent is wrong. */
+  readonly token: () => string | undefined;
 }
 
 /** Of somebody whom nobody has asked for. */
@@ -33,11 +33,9 @@ const READER: Caller = { uid: undefined };
 
 export class CallerCheck {
   readonly #options: CallerCheckOptions;
-  readonly #tokenDigest: Uint8Array | undefined;
 
   constructor(options: CallerCheckOptions) {
     this.#options = options;
-    this.#tokenDigest = options.token === undefined ? undefined : digest(options.token);
   }
 
   /**
@@ -58,9 +56,9 @@ export class CallerCheck {
   }
 
   #checkToken(authorization: string): void {
-    const [, token] = /^Bearer +(\S+)$/i.exec(authorization) ?? [];
-    const isRight =
-      this.#tokenDigest !== undefined && token !== undefined && timingSafeEqual(digest(token), this.#tokenDigest);
+    const [, sent] = /^Bearer +(\S+)$/i.exec(authorization) ?? [];
+    const own = this.#options.token();
+    const isRight = own !== undefined && sent !== undefined && timingSafeEqual(digest(sent), digest(own));
     if (!isRight) throw new TailnetError('rest/bad-token', 'The token of the request is not that of the daemon');
   }
 

@@ -97,7 +97,7 @@ describe.each(APIS)('the document of the $title', (api) => {
       version: '1.2.3',
       identify: () => ({ uid: 0 }),
       isOperator: () => false,
-      token: undefined,
+      token: () => undefined,
       log: () => {},
       nowMs: () => 0,
       answerTimeoutMs: undefined,

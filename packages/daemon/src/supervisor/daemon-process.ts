@@ -12,13 +12,12 @@ import { performance } from 'node:perf_hooks';
 import { findProcessesByArgument } from '@heddle/host/process-search';
 import { createServiceNotifier } from '@heddle/host/service-notify';
 import { type FoundTeam, scanConfigRoot } from '../config/config-scan.ts';
-import { readOperators } from '../config/operators.ts';
-import { ensureTokenFile } from '../config/token-file.ts';
 import { createDeviceProbe } from '../drivers/device-probe.ts';
 import { NebulaDriver } from '../drivers/nebula-driver.ts';
 import { TailnetDriver } from '../drivers/tailnet-driver.ts';
 import { TeamClaimsReader } from '../drivers/team-claims.ts';
 import { type TeamRoots, teamPaths } from '../drivers/team-paths.ts';
+import { AccessFiles } from '../interface-daemon/access-files.ts';
 import { ADDRESS_LOCK, DEFAULT_POOLS } from '../interface-daemon/interface-options.ts';
 import { type RestServers, serveBoth } from '../interface-daemon/serve-interfaces.ts';
 import { askHostFacts } from '../interfaces/host-facts.ts';
@@ -61,14 +60,14 @@ export async function runDaemon(options: DaemonOptions, world: DaemonWorld): Pro
     writeRecord({ time: new Date().toISOString(), level, message, ...(fields === undefined ? {} : { fields }) });
   };
   const signal = installSignals(writeRecord);
-  const operatorUids = readOperators(join(options.configRoot, 'daemon.yml'), () => readFileSync('/etc/passwd', 'utf8'));
   const store = await StateStore.open(options.stateDbPath, { unixMs: () => Date.now(), randomId: randomUUID });
   try {
+    const access = new AccessFiles({ configRoot: options.configRoot, tokenFile: options.rest?.tokenFile, log });
     const roots = rootsOf(options);
     await sweep(store, roots, log);
-    const rest = await startRest({ options, world, log, operatorUids, store });
+    const rest = await startRest({ options, world, log, access, store });
     try {
-      await serve({ options, world, log, signal, operatorUids, store, roots });
+      await serve({ options, world, log, signal, access, store, roots });
     } finally {
       await rest?.close();
     }
@@ -83,12 +82,12 @@ interface Parts {
   readonly world: DaemonWorld;
   readonly log: Log;
   readonly signal: AbortSignal;
-  readonly operatorUids: ReadonlySet<number>;
+  readonly access: AccessFiles;
   readonly store: StateStore;
   readonly roots: TeamRoots;
 }
 
-async function serve({ options, world, log, signal, operatorUids, store, roots }: Parts): Promise<void> {
+async function serve({ options, world, log, signal, access, store, roots }: Parts): Promise<void> {
   const supervisor = createSupervisor({ options, world, log, store, roots });
   const pathsOf = (team: string) => teamPaths(team, roots);
   const context = { supervisor, version: world.version, pathsOf, log };
@@ -100,7 +99,7 @@ async function serve({ options, world, log, signal, operatorUids, store, roots }
     answer: (request, client) => answerSupervisor(request, client, context),
     subscribe: (_request, send) => supervisor.subscribe(send),
     isOpenToAll: true,
-    operatorUids,
+    operatorUids: access.operatorUids,
     requestCountMaxPerMinute: world.env['HEDDLE_RATE_LIMIT'] === 'off' ? Number.POSITIVE_INFINITY : undefined,
   });
   guard.set(server.path);
@@ -110,6 +109,7 @@ async function serve({ options, world, log, signal, operatorUids, store, roots }
   const reload = async (): Promise<void> => {
     notifier?.reloading();
     log('info', 'Reloading');
+    access.reload();
     await supervisor.reloadAll();
     log('info', 'Reloaded');
     notifier?.ready();
@@ -127,9 +127,9 @@ async function serve({ options, world, log, signal, operatorUids, store, roots }
 }
 
 /** @throws {TailnetError} `rest/*`, `interface/*`. */
-async function startRest({ options, world, log, operatorUids, store }: RestParts): Promise<RestServers | undefined> {
+async function startRest({ options, world, log, access, store }: RestParts): Promise<RestServers | undefined> {
   if (options.rest === undefined) return undefined;
-  const { tunPort, subnetPort, tokenFile } = options.rest;
+  const { tunPort, subnetPort } = options.rest;
   const teams = new TeamClaimsReader(options.configRoot);
   const interfaces = await openInterfaces({
     store,
@@ -138,12 +138,10 @@ async function startRest({ options, world, log, operatorUids, store }: RestParts
     readTeams: async () => teams.read(),
     log,
   });
-  const token = tokenFile === undefined ? undefined : ensureTokenFile(tokenFile);
   return serveBoth({
     interfaces,
     ports: { tun: tunPort, subnet: subnetPort },
-    operatorUids,
-    token,
+    access,
     version: world.version,
     log,
   });
@@ -151,7 +149,7 @@ async function startRest({ options, world, log, operatorUids, store }: RestParts
 
 type RestParts = Omit<Parts, 'signal' | 'roots'>;
 
-function createSupervisor({ options, world, log, store, roots }: Omit<Parts, 'signal' | 'operatorUids'>): Supervisor {
+function createSupervisor({ options, world, log, store, roots }: Omit<Parts, 'signal' | 'access'>): Supervisor {
   return new Supervisor({
     store,
     createDriver: driverFactory(options, world, roots),
