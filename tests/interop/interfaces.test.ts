@@ -1,12 +1,12 @@
 import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { seededRng } from '../../packages/proto/test/seeded-rng.ts';
 import { enterNamespace } from '../support/enter-namespace.ts';
 import { InterfaceDaemon } from '../support/interface-daemon.ts';
@@ -93,7 +93,11 @@ async function deleteAll(): Promise<void> {
   }
 }
 
+const canMakeNamespaces = process.getuid?.() === 0 && existsSync('/dev/net/tun');
+beforeEach(({ skip }) => skip(!canMakeNamespaces, 'needs root and /dev/net/tun'));
+
 beforeAll(async () => {
+  if (!canMakeNamespaces) return;
   folder = mkdtempSync(join(tmpdir(), 'heddle-interfaces-'));
   ip('netns', 'add', NAMESPACE);
   enterNamespace(NAMESPACE);
@@ -104,6 +108,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  if (!canMakeNamespaces) return;
   await Promise.all([tun?.stop(), subnet?.stop()]);
   ip('netns', 'del', NAMESPACE);
   rmSync(folder, { recursive: true, force: true });
