@@ -15,7 +15,7 @@ export interface AllocationRequest {
 /** A network nobody uses. */
 export interface FreeNetwork {
   readonly prefix: IpPrefix;
-  /** Sentences about what it was not possible to avoid; empty as a rule. */
+  /** Sentences about what it was not possible to avoid; empty as a rule. In a list they are made when they are read. */
   readonly warnings: readonly string[];
 }
 
@@ -41,15 +41,27 @@ export function listFree(request: AllocationRequest & { readonly countMax: numbe
   const { pools, bits, busy, countMax } = request;
   const hard = busy.hard.map(({ prefix }) => prefix);
   const found: IpPrefix[] = [];
-  for (const isAvoided of TOLERANCES) {
+  let cleanCount = 0;
+  for (const [tolerance, isAvoided] of TOLERANCES.entries()) {
     for (const pool of pools) {
       if (found.length >= countMax) break;
-      const avoided = busy.soft.filter((one) => isAvoided(one, pool, bits)).map(({ prefix }) => prefix);
-      const around = [...hard, ...avoided, ...found];
+      const around = [...hard, ...found];
+      for (const one of busy.soft) if (isAvoided(one, pool, bits)) around.push(one.prefix);
       found.push(...findFreePrefixes({ pool, bits, busy: around, countMax: countMax - found.length }));
     }
+    if (tolerance === 0) cleanCount = found.length;
   }
-  return found.map((prefix) => ({ prefix, warnings: judgeRequest(prefix, busy).warnings }));
+  // What lies beside everything meets nothing.
+  return found.map((prefix, i) => (i < cleanCount ? { prefix, warnings: [] } : withWarnings(prefix, busy)));
+}
+
+function withWarnings(prefix: IpPrefix, busy: BusyPrefixes): FreeNetwork {
+  return {
+    prefix,
+    get warnings() {
+      return judgeRequest(prefix, busy).warnings;
+    },
+  };
 }
 
 /** By number as in {@link allocatePrefix}: what of the soft ones is still avoided in a pool. */

@@ -45,12 +45,15 @@ export interface BusySources {
 export function readBusyPrefixes({ host, teams, own }: BusySources): BusyPrefixes {
   const surroundings = new Surroundings({ ...host, reservedSubnets: [...host.reservedSubnets, ...own] });
   for (const claims of teams) surroundings.add(claims);
-  const known = surroundings.opponents.map(toBusy).filter(({ prefix }) => !isDefaultPrefix(prefix));
-  return {
-    hard: known.filter(({ kind }) => kind === 'network'),
-    soft: [...known.filter(({ kind }) => kind !== 'network'), ...POOLS],
-    unreadable: surroundings.unreadable,
-  };
+  const hard: BusyPrefix[] = [];
+  const soft: BusyPrefix[] = [];
+  for (const opponent of surroundings.opponents) {
+    if (isDefaultPrefix(opponent.claimed.prefix)) continue;
+    const one = new OpponentPrefix(opponent);
+    (one.kind === 'network' ? hard : soft).push(one);
+  }
+  soft.push(...POOLS);
+  return { hard, soft, unreadable: surroundings.unreadable };
 }
 
 const POOLS: readonly BusyPrefix[] = KNOWN_POOLS.flatMap(({ cidr, name }) => {
@@ -59,12 +62,31 @@ const POOLS: readonly BusyPrefix[] = KNOWN_POOLS.flatMap(({ cidr, name }) => {
   return [{ prefix: claimed.prefix, kind: 'hint', source: 'pool', whose: `default network ${cidr} of ${name}` }];
 });
 
-function toBusy(opponent: Opponent): BusyPrefix {
-  const { prefix, isRoute } = opponent.claimed;
+/** Of tens of thousands hardly one is told to people: the text is made when somebody asks for it. */
+class OpponentPrefix implements BusyPrefix {
+  readonly prefix: IpPrefix;
+  readonly kind: BusyPrefix['kind'];
+  readonly source: BusySource;
+  readonly #opponent: Opponent;
+  #whose: string | undefined;
+
+  constructor(opponent: Opponent) {
+    this.prefix = opponent.claimed.prefix;
+    this.kind = kindOf(opponent);
+    this.source = opponent.kind;
+    this.#opponent = opponent;
+  }
+
+  get whose(): string {
+    this.#whose ??= describe(this.#opponent);
+    return this.#whose;
+  }
+}
+
+function kindOf(opponent: Opponent): BusyPrefix['kind'] {
   // A team without device has nothing in the kernel; it may get one, and people know its hosts by these addresses.
-  const isHint = opponent.kind === 'team' && !opponent.claims.wantsDevice;
-  const kind = isHint ? 'hint' : isRoute ? 'route' : 'network';
-  return { prefix, kind, source: opponent.kind, whose: describe(opponent) };
+  if (opponent.kind === 'team' && !opponent.claims.wantsDevice) return 'hint';
+  return opponent.claimed.isRoute ? 'route' : 'network';
 }
 
 function describe(opponent: Opponent): string {

@@ -23,10 +23,12 @@ const SOURCE_RANK: Readonly<Record<BusySource, number>> = { reserved: 0, team: 1
 export function judgeRequest(prefix: IpPrefix, { hard, soft }: BusyPrefixes): Judgement {
   const refused: BusyPrefix[] = [];
   const warned: BusyPrefix[] = [];
-  for (const one of [...hard, ...soft]) {
-    const severity = judgeMeeting(prefix, one);
-    if (severity === 'refusal') refused.push(one);
-    if (severity === 'warning') warned.push(one);
+  for (const list of [hard, soft]) {
+    for (const one of list) {
+      const severity = judgeMeeting(prefix, one);
+      if (severity === 'refusal') refused.push(one);
+      if (severity === 'warning') warned.push(one);
+    }
   }
   return { refusals: tell(prefix, refused), warnings: tell(prefix, warned) };
 }
@@ -39,17 +41,47 @@ function judgeMeeting(prefix: IpPrefix, { prefix: other, kind }: BusyPrefix): 'r
 /** One sentence for each network or route: its addresses and the kernel's own entries for them say nothing new. */
 function tell(prefix: IpPrefix, met: readonly BusyPrefix[]): readonly string[] {
   const told: BusyPrefix[] = [];
-  for (const one of met.toSorted(compareBusy)) {
-    if (told.some((known) => isSaidBy(one, known))) continue;
-    if (told.length === SENTENCE_COUNT_MAX) {
-      return [
-        ...told.slice(0, -1).map((other) => tellOne(prefix, other)),
-        `${formatPrefix(prefix)} overlaps still more`,
-      ];
+  for (;;) {
+    const next = listNext(met, told);
+    for (const one of next) {
+      if (isSaid(one, told)) continue;
+      if (told.length === SENTENCE_COUNT_MAX) {
+        const sentences = told.slice(0, -1).map((other) => tellOne(prefix, other));
+        return [...sentences, `${formatPrefix(prefix)} overlaps still more`];
+      }
+      told.push(one);
     }
-    told.push(one);
+    if (next.length < NEXT_COUNT_MAX) return told.map((one) => tellOne(prefix, one));
   }
-  return told.map((one) => tellOne(prefix, one));
+}
+
+const NEXT_COUNT_MAX = SENTENCE_COUNT_MAX + 1;
+
+/**
+ * Lists what is to be told next, in order, at most {@link NEXT_COUNT_MAX}; of the same prefix and source the first by
+ * text. A wide network meets tens of thousands, so they are not all sorted, and few of their texts are made.
+ */
+function listNext(met: readonly BusyPrefix[], told: readonly BusyPrefix[]): readonly BusyPrefix[] {
+  const next: BusyPrefix[] = [];
+  for (const one of met) {
+    let at = next.length;
+    let order = 1;
+    for (; at > 0; at--) {
+      order = compareBusy(one, next[at - 1] as BusyPrefix);
+      if (order >= 0) break;
+    }
+    if (at === NEXT_COUNT_MAX || isSaid(one, told)) continue;
+    const equal = order === 0 ? next[at - 1] : undefined;
+    if (equal === undefined) {
+      next.splice(at, 0, one);
+      if (next.length > NEXT_COUNT_MAX) next.pop();
+    } else if (compareText(one.whose, equal.whose) < 0) next[at - 1] = one;
+  }
+  return next;
+}
+
+function isSaid(one: BusyPrefix, told: readonly BusyPrefix[]): boolean {
+  return told.some((known) => isSaidBy(one, known));
 }
 
 function isSaidBy(one: BusyPrefix, known: BusyPrefix): boolean {
@@ -57,14 +89,18 @@ function isSaidBy(one: BusyPrefix, known: BusyPrefix): boolean {
   return known.kind === 'network' ? known.prefix.bits <= one.prefix.bits : known.prefix.bits === one.prefix.bits;
 }
 
+/** Zero also for different ones of the same prefix and source: their texts then decide. */
 function compareBusy(a: BusyPrefix, b: BusyPrefix): number {
   const byRank = SOURCE_RANK[a.source] - SOURCE_RANK[b.source] || a.prefix.bits - b.prefix.bits;
-  return byRank || compareBytes(a.prefix.address.bytes, b.prefix.address.bytes) || compareText(a.whose, b.whose);
+  return byRank || compareBytes(a.prefix.address.bytes, b.prefix.address.bytes);
 }
 
 function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const at = a.findIndex((byte, i) => byte !== b[i]);
-  return at < 0 ? 0 : (a[at] as number) - (b[at] as number);
+  for (let at = 0; at < a.length; at++) {
+    const difference = (a[at] as number) - (b[at] as number);
+    if (difference !== 0) return difference;
+  }
+  return 0;
 }
 
 function tellOne(prefix: IpPrefix, one: BusyPrefix): string {

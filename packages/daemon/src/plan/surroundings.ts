@@ -1,5 +1,5 @@
 import { formatPrefix, type IpPrefix } from '@heddle/proto/ip/prefix';
-import { type ClaimedPrefix, parseClaimedPrefix } from './claimed-prefix.ts';
+import { type ClaimedPrefix, ClaimedPrefixReader, parseClaimedPrefix } from './claimed-prefix.ts';
 import type { ForwardPort, TeamClaims } from './claims.ts';
 import { compareText } from './finding.ts';
 import type { HostFacts, HostLink, HostRoute } from './host-facts.ts';
@@ -33,6 +33,9 @@ export interface TeamListener extends ForwardPort {
 // rtm_protocol of routes that a person or a script such as wg-quick made.
 const HAND_MADE_PROTOCOLS: readonly (number | undefined)[] = [3, 4];
 
+/** Of facts of the machine. */
+const PREFIXES: ClaimedPrefixReader = new ClaimedPrefixReader(131_072);
+
 /** The machine and the teams on it, read once and then asked by every plan. Facts of the machine never change. */
 export class Surroundings {
   readonly opponents: Opponent[] = [];
@@ -54,13 +57,15 @@ export class Surroundings {
     this.usedTcpPorts = new Set(host.usedTcpPorts);
     this.reservedByLink = this.#readReserved(host);
     for (const { link, cidr } of host.addresses) {
-      this.#keep(cidr, false, `link "${link}"`, (claimed) => ({ kind: 'address', claimed, link }));
+      const claimed = PREFIXES.read(cidr, false);
+      if (claimed === undefined) this.#keepUnreadable(cidr, `link "${link}"`);
+      else this.opponents.push({ kind: 'address', claimed, link });
     }
     for (const route of host.routes) {
       const { prefix, link, gateway = '' } = route;
-      this.#keep(prefix, isYieldingRoute(route), `the routes of "${link}"`, (claimed) => {
-        return { kind: 'route', claimed, link, gateway };
-      });
+      const claimed = PREFIXES.read(prefix, isYieldingRoute(route));
+      if (claimed === undefined) this.#keepUnreadable(prefix, `the routes of "${link}"`);
+      else this.opponents.push({ kind: 'route', claimed, link, gateway });
     }
   }
 
@@ -106,24 +111,25 @@ export class Surroundings {
   #readReserved(host: HostFacts): ReadonlyMap<string, string> {
     const names = new Map<string, string>();
     for (const { name, cidr } of host.reservedSubnets.toSorted((a, b) => compareText(b.name, a.name))) {
-      this.#keep(cidr, false, `subnet "${name}"`, (claimed) => {
-        names.set(formatPrefix(claimed.prefix), name);
-        return { kind: 'reserved', claimed, name };
-      });
+      const claimed = PREFIXES.read(cidr, false);
+      if (claimed === undefined) {
+        this.#keepUnreadable(cidr, `subnet "${name}"`);
+        continue;
+      }
+      names.set(formatPrefix(claimed.prefix), name);
+      this.opponents.push({ kind: 'reserved', claimed, name });
     }
     const nameByLink = new Map<string, string>();
     for (const { link, cidr } of host.addresses) {
-      const prefix = parseClaimedPrefix(cidr, false)?.prefix;
+      const prefix = PREFIXES.read(cidr, false)?.prefix;
       const name = prefix === undefined ? undefined : names.get(formatPrefix(prefix));
       if (name !== undefined && (nameByLink.get(link) ?? name) >= name) nameByLink.set(link, name);
     }
     return nameByLink;
   }
 
-  #keep(text: string, isRoute: boolean, owner: string, toOpponent: (claimed: ClaimedPrefix) => Opponent): void {
-    const claimed = parseClaimedPrefix(text, isRoute);
-    if (claimed === undefined) this.unreadable.push({ text, owner, team: undefined });
-    else this.opponents.push(toOpponent(claimed));
+  #keepUnreadable(text: string, owner: string): void {
+    this.unreadable.push({ text, owner, team: undefined });
   }
 }
 
