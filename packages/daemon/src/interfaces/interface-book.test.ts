@@ -121,6 +121,15 @@ describe('an interface', () => {
     expect(store.interfaces()).toEqual([SUBNET]);
   });
 
+  it('whose removal cannot be stored is there as before', async () => {
+    const book = openBook();
+    await book.change(() => book.make(ATTACHED));
+    store.failures.push(new TailnetError('state/disk-full', 'full'));
+    await expect(book.change(() => book.remove(ATTACHED))).rejects.toMatchObject({ code: 'interface/not-stored' });
+    expectAgreement();
+    expect(store.interfaces()).toEqual([ATTACHED]);
+  });
+
   it('that was removed is answered for, also when its journal cannot be cleared at once', async () => {
     const book = openBook();
     await book.change(() => book.make(SUBNET));

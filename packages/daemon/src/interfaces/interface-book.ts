@@ -2,7 +2,7 @@
  * Makes and removes interfaces so that the kernel and the state database agree whenever the process ends:
  *
  *     make      journal "make" ─▶ kernel ─▶ record, and no journal       (one synced batch)
- *     remove    no record, and journal "remove" (one synced batch) ─▶ kernel ─▶ no journal
+ *     remove    no record, and journal "remove" (one synced batch), and beside it the kernel ─▶ no journal
  *
  * What is found in the journal at the start was interrupted: what was being made is taken back, what was being removed is
  * removed. A link is ours when it bears the mark of a record or of a journal entry, a random number that the kernel keeps
@@ -134,16 +134,12 @@ export class InterfaceBook {
     if (this.records().length >= INTERFACE_COUNT_MAX) {
       throw new TailnetError('allocation/too-many', `There are ${INTERFACE_COUNT_MAX} interfaces already`);
     }
-    const key = interfaceKey(record);
     const journalled = this.#commit([{ kind: 'put-journal', entry: { intent: 'make', record } }]);
     // The kernel waits for it before there is anything to lose; until then nobody listens.
     journalled.catch(() => {});
     try {
       await makeLink(this.#kernel, record, journalled);
-      await this.#commit([
-        { kind: 'put-interface', record },
-        { kind: 'delete-journal', key },
-      ]);
+      await this.#remember(record);
     } catch (error) {
       await this.#takeBack(record);
       throw error;
@@ -151,21 +147,26 @@ export class InterfaceBook {
     this.#options.log('info', `Made ${describeRecord(record)}`);
   }
 
-  /** Removes what the record says from the kernel and from the store. */
+  /**
+   * Removes what the record says from the kernel and from the store, at once: whichever of both a killed daemon had not done,
+   * the next start makes the link again or removes it, and nobody has been told yet.
+   * @throws {TailnetError} those of the kernel and of the store; it is there as before then.
+   */
   async remove(record: InterfaceRecord): Promise<void> {
-    const key = interfaceKey(record);
-    await this.#commit([
-      { kind: 'delete-interface', key },
-      { kind: 'put-journal', entry: { intent: 'remove', record } },
+    const [forgotten, removed] = await Promise.allSettled([
+      this.#commit([
+        { kind: 'delete-interface', key: interfaceKey(record) },
+        { kind: 'put-journal', entry: { intent: 'remove', record } },
+      ]),
+      this.#kernel.remove(record),
     ]);
-    try {
-      await this.#kernel.remove(record);
-    } catch (error) {
-      await this.#commit([
-        { kind: 'put-interface', record },
-        { kind: 'delete-journal', key },
-      ]);
-      throw error;
+    if (removed.status === 'rejected') {
+      if (forgotten.status === 'fulfilled') await this.#remember(record);
+      throw removed.reason;
+    }
+    if (forgotten.status === 'rejected') {
+      await this.#makeAgain(record);
+      throw forgotten.reason;
     }
     // Nobody needs to wait: a start that finds the entry has nothing left to remove.
     this.#clear(record).catch((error: unknown) => this.#leave(record, error));
@@ -206,6 +207,22 @@ export class InterfaceBook {
     } catch (cause) {
       if (!(cause instanceof TailnetError)) throw cause;
       throw new TailnetError('interface/not-stored', cause.message, { cause, isRetryable: cause.isRetryable });
+    }
+  }
+
+  #remember(record: InterfaceRecord): Promise<void> {
+    return this.#commit([
+      { kind: 'put-interface', record },
+      { kind: 'delete-journal', key: interfaceKey(record) },
+    ]);
+  }
+
+  async #makeAgain(record: InterfaceRecord): Promise<void> {
+    try {
+      await makeLink(this.#kernel, record, Promise.resolve());
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.log('warn', `${describeRecord(record)} is recorded but not there: ${reason}`);
     }
   }
 
