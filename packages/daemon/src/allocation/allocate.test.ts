@@ -165,6 +165,16 @@ describe('allocations one after the other', () => {
     );
   });
 
+  it('warn of all that the judge warns of, also those that are not judged', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 20, max: 26 }), fc.array(anyBusy, { maxLength: 12 }), (bits, all) => {
+        const free = listFree({ pools: [prefix('10.0.0.0/20')], bits, busy: plain(all), countMax: 64 });
+        for (const one of free)
+          expect(judgeRequest(one.prefix, plain(all))).toEqual({ refusals: [], warnings: one.warnings });
+      }),
+    );
+  });
+
   it('leave nothing out: what is not given would be refused', () => {
     fc.assert(
       fc.property(fc.integer({ min: 20, max: 25 }), fc.array(anyBusy, { maxLength: 12 }), (bits, all) => {

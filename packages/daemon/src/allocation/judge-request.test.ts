@@ -2,6 +2,7 @@ import { formatPrefix, type IpPrefix, parsePrefix } from '@heddle/proto/ip/prefi
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EMPTY_HOST, nebula, tailnet } from '../../test/plan-facts.ts';
+import { hasOverlap, parseClaimedPrefix } from '../plan/claimed-prefix.ts';
 import type { TeamClaims } from '../plan/claims.ts';
 import type { HostFacts, HostRoute, ReservedSubnet } from '../plan/host-facts.ts';
 import { type BusyPrefix, type BusyPrefixes, readBusyPrefixes } from './busy-prefixes.ts';
@@ -257,5 +258,94 @@ describe('the judgement', () => {
         expect(judgeRequest(asked, split(all.toReversed()))).toEqual(judgeRequest(asked, split(all)));
       }),
     );
+  });
+});
+
+const anyMet = fc
+  .tuple(
+    fc.nat(15),
+    fc.constantFrom(12, 20, 22, 23, 24, 25, 32),
+    fc.constantFrom<BusyPrefix['kind']>('network', 'route', 'hint'),
+    fc.constantFrom<BusyPrefix['source']>('reserved', 'team', 'address', 'route', 'pool'),
+    fc.constantFrom('a', 'b', 'c'),
+  )
+  .map(([third, bits, kind, source, whose]): BusyPrefix => {
+    const { prefix: met } = parseClaimedPrefix(`10.0.${third}.0/${bits}`, false)!;
+    return { prefix: met, kind, source, whose: `${kind} ${formatPrefix(met)} of ${source} ${whose}` };
+  });
+
+/** Sorts everything and then tells what nothing before it says. */
+function tellSlowly(asked: IpPrefix, met: readonly BusyPrefix[]): readonly string[] {
+  const rank = ['reserved', 'team', 'address', 'route', 'pool'];
+  const keyOf = ({ source, prefix: { bits, address } }: BusyPrefix): string => {
+    return [rank.indexOf(source), ...[bits, ...address.bytes].map((n) => String(n).padStart(3, '0'))].join(' ');
+  };
+  const sorted = met.toSorted((a, b) => (`${keyOf(a)} ${a.whose}` < `${keyOf(b)} ${b.whose}` ? -1 : 1));
+  const told: BusyPrefix[] = [];
+  for (const one of sorted) {
+    const isSaid = told.some((other) => {
+      const isInside = hasOverlap(one.prefix, other.prefix) && other.prefix.bits <= one.prefix.bits;
+      return isInside && (other.kind === 'network' || other.prefix.bits === one.prefix.bits);
+    });
+    if (!isSaid) told.push(one);
+  }
+  const sentences = told.map(({ prefix: { bits }, whose }) => {
+    const relation = bits === asked.bits ? 'is the same as' : bits < asked.bits ? 'lies inside' : 'contains';
+    return `${formatPrefix(asked)} ${relation} ${whose}`;
+  });
+  if (sentences.length <= SENTENCE_COUNT_MAX) return sentences;
+  return [...sentences.slice(0, SENTENCE_COUNT_MAX - 1), `${formatPrefix(asked)} overlaps still more`];
+}
+
+describe('the sentences', () => {
+  it('are those of a judge that sorts all that is met', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(16, 21, 24), fc.array(anyMet, { maxLength: 60 }), (bits, all) => {
+        const asked = prefix(`10.0.0.0/${bits}`);
+        const isRefused = (one: BusyPrefix): boolean => {
+          if (one.kind === 'hint') return false;
+          return one.kind === 'network' || one.prefix.bits >= asked.bits;
+        };
+        const met = all.filter((one) => hasOverlap(one.prefix, asked));
+        expect(judgeRequest(asked, { hard: all, soft: [], unreadable: [] })).toEqual({
+          refusals: tellSlowly(asked, met.filter(isRefused)),
+          warnings: tellSlowly(
+            asked,
+            met.filter((one) => !isRefused(one)),
+          ),
+        });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('go on behind many that say nothing new', () => {
+    const busy = (text: string, source: BusyPrefix['source']): BusyPrefix => {
+      return { prefix: prefix(text), kind: 'network', source, whose: text };
+    };
+    const addresses = Array.from({ length: 30 }, (_, i) => busy(`10.0.${i}.0/24`, 'address'));
+    const hard = [busy('10.1.0.0/24', 'route'), ...addresses, busy('10.0.0.0/16', 'team')];
+    const { refusals } = judgeRequest(prefix('10.0.0.0/12'), { hard, soft: [], unreadable: [] });
+    expect(refusals).toEqual(['10.0.0.0/12 contains 10.0.0.0/16', '10.0.0.0/12 contains 10.1.0.0/24']);
+  });
+
+  it('are made of what is told only, among tens of thousands that are met', () => {
+    let madeCount = 0;
+    const hard = Array.from({ length: 20_000 }, (_, i): BusyPrefix => {
+      const met = prefix(`10.${i >> 8}.${i & 255}.0/24`);
+      return {
+        prefix: met,
+        kind: 'network',
+        source: 'route',
+        get whose() {
+          madeCount++;
+          return formatPrefix(met);
+        },
+      };
+    });
+    const { refusals } = judgeRequest(prefix('10.0.0.0/8'), { hard: hard.toReversed(), soft: [], unreadable: [] });
+    expect(refusals.slice(0, 2)).toEqual(['10.0.0.0/8 contains 10.0.0.0/24', '10.0.0.0/8 contains 10.0.1.0/24']);
+    expect(refusals).toHaveLength(SENTENCE_COUNT_MAX);
+    expect(madeCount).toBeLessThanOrEqual(SENTENCE_COUNT_MAX);
   });
 });

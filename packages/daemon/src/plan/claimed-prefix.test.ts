@@ -1,7 +1,14 @@
 import { formatPrefix } from '@heddle/proto/ip/prefix';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ClaimedPrefix, hasOverlap, isDefaultPrefix, judgeOverlap, parseClaimedPrefix } from './claimed-prefix.ts';
+import {
+  type ClaimedPrefix,
+  ClaimedPrefixReader,
+  hasOverlap,
+  isDefaultPrefix,
+  judgeOverlap,
+  parseClaimedPrefix,
+} from './claimed-prefix.ts';
 
 const network = (text: string): ClaimedPrefix => parseClaimedPrefix(text, false)!;
 const route = (text: string): ClaimedPrefix => parseClaimedPrefix(text, true)!;
@@ -122,5 +129,42 @@ describe('two prefixes', () => {
   it('are a default route up to the halves of IPv4 and an eighth of IPv6', () => {
     const texts = ['0.0.0.0/0', '128.0.0.0/1', '::/0', '2000::/3', '0.0.0.0/2', 'fc00::/7'];
     expect(texts.filter((text) => isDefaultPrefix(route(text).prefix))).toEqual(texts.slice(0, 4));
+  });
+});
+
+const anyText = fc.oneof(
+  fc.tuple(fc.nat(3), fc.nat(255), fc.integer({ min: 0, max: 33 })).map(([a, b, bits]) => `10.${a}.0.${b}/${bits}`),
+  fc.tuple(fc.nat(3), fc.nat(0xffff), fc.integer({ min: 0, max: 129 })).map(([a, b, bits]) => {
+    return `fd00:${a}::${b.toString(16)}/${bits}`;
+  }),
+  fc.constantFrom('', '10.0.0.1', '::ffff:10.0.0.1/128', '::ffff:0:0/96', '::ffff:0:0/95', '::/0', '010.0.0.0/8'),
+);
+
+describe('a reader that keeps what it read', () => {
+  it('says what the parser says, the first time and again, however little it may keep', () => {
+    fc.assert(
+      fc.property(fc.nat(4), fc.array(fc.tuple(anyText, fc.boolean()), { maxLength: 40 }), (countMax, asked) => {
+        const reader = new ClaimedPrefixReader(countMax);
+        for (const [text, isRoute] of [...asked, ...asked]) {
+          expect(reader.read(text, isRoute)).toEqual(parseClaimedPrefix(text, isRoute));
+          expect(reader.count).toBeLessThanOrEqual(countMax);
+        }
+      }),
+    );
+  });
+
+  it('gives the same object again, another one for a route, and keeps nothing of what is no prefix', () => {
+    const reader = new ClaimedPrefixReader(8);
+    const first = reader.read('10.0.0.1/8', false);
+    expect(reader.read('10.0.0.1/8', false)).toBe(first);
+    expect(reader.read('10.0.0.1/8', true)).toEqual({ ...first, isRoute: true });
+    expect(reader.read('nonsense', false)).toBeUndefined();
+    expect(reader.count).toBe(2);
+  });
+
+  it('forgets everything when there is no more room', () => {
+    const reader = new ClaimedPrefixReader(2);
+    for (const text of ['10.0.0.0/8', '10.1.0.0/16', '10.2.0.0/16']) reader.read(text, true);
+    expect(reader.count).toBe(1);
   });
 });
