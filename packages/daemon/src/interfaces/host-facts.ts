@@ -5,7 +5,7 @@ import type { Link } from '@heddle/host/netlink/link';
 import { Netlink } from '@heddle/host/netlink/netlink';
 import type { Route } from '@heddle/host/netlink/route';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
-import type { HostFacts, HostRoute } from '../plan/host-facts.ts';
+import type { HostFacts } from '../plan/host-facts.ts';
 import { parseLinkAlias } from './link-alias.ts';
 
 const NOTHING: HostFacts = {
@@ -90,24 +90,18 @@ export function describeTables(
       link: nameOf(linkIndex),
       cidr: `${address}/${prefixBits}`,
     })),
-    routes: routes.filter(saysMore).map((route) => describeRoute(route, nameOf(route.linkIndex))),
+    routes: routes.filter(saysMore).map(({ prefix, linkIndex, table, gateway, protocol }) => ({
+      prefix,
+      link: nameOf(linkIndex),
+      table,
+      gateway,
+      protocol,
+    })),
     reservedSubnets: links.flatMap(({ name, alias }) => {
       const own = parseLinkAlias(alias);
       return own === undefined ? [] : [{ name, cidr: own.cidr }];
     }),
   };
-}
-
-const describedRoutes = new WeakMap<Route, HostRoute>();
-
-/** The same object for the same route: what is made of it is kept as well. */
-function describeRoute(route: Route, link: string): HostRoute {
-  const known = describedRoutes.get(route);
-  if (known?.link === link) return known;
-  const { prefix, table, gateway, protocol } = route;
-  const described: HostRoute = { prefix, link, table, gateway, protocol };
-  describedRoutes.set(route, described);
-  return described;
 }
 
 /** Link-local networks are on every link, and nobody asks for one. */
