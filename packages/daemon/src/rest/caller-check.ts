@@ -7,9 +7,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import type { Caller } from '../interfaces/interface-service.ts';
 import { countFields } from './count-fields.ts';
+import { PiecewiseSocket } from './piecewise-socket.ts';
 import type { Route } from './route.ts';
 
 /** What the kernel says about who is connected. */
@@ -51,7 +53,7 @@ export class CallerCheck {
       this.#checkToken(authorization);
     }
     if (route.method === 'GET' || authorization !== undefined) return READER;
-    const identity = this.#options.identify(request.socket);
+    const identity = this.#options.identify(innerSocket(request.socket));
     return Promise.resolve(identity).then((found) => this.#admit(found));
   }
 
@@ -70,6 +72,10 @@ export class CallerCheck {
     if (uid === 0 || uid === process.geteuid?.() || this.#options.isOperator(uid)) return { uid };
     throw new TailnetError('rest/forbidden', `User ${uid} is neither root nor an operator`);
   }
+}
+
+function innerSocket(socket: Duplex): Socket {
+  return socket instanceof PiecewiseSocket ? socket.inner : (socket as Socket);
 }
 
 function digest(token: string): Uint8Array {

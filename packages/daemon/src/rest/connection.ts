@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import type { PiecewiseSocket } from './piecewise-socket.ts';
 
 /** One request and the way to begin its answer. */
 export interface Turn {
@@ -8,55 +8,32 @@ export interface Turn {
   readonly begin: () => void;
 }
 
-/** What all connections have in common. */
-export interface SharedLine {
-  /** Requests of all connections that have not been begun. */
-  waitingCount: number;
-  /** Ever higher; tells who came first. */
-  clock: number;
-}
-
-export interface ConnectionOptions {
-  readonly socket: Socket;
-  readonly shared: SharedLine;
-  /** Called once when the client has sent so much that the connection is to be ended. */
-  readonly overflow: () => void;
-}
-
-/** Nothing is read from a client that has so many requests waiting. Others may always have so many. */
-const PAUSED_COUNT = 16;
-/** What one read of the socket brings may be more, and cannot be left out: such a client is cut off. */
-const WAITING_COUNT_MAX = 256;
-/** As {@link WAITING_COUNT_MAX}, of all connections together. */
-const SHARED_COUNT_MAX = 2_048;
+/** Nothing is read from a client that has so many requests waiting. */
+const WAITING_COUNT_MAX = 8;
 
 /**
  * The requests of one connection, one at a time: the next is begun when the client has taken the answer of the one before
- * (the system has, for it). A client that sends and never reads costs one answer and a bounded number of requests.
+ * (the system has, for it). A client that sends and never reads costs one answer, a few requests and what one read of its
+ * socket brings.
  */
 export class Connection {
-  readonly #options: ConnectionOptions;
+  readonly socket: PiecewiseSocket;
+  readonly #tick: () => number;
   readonly #waiting: Turn[] = [];
   #turn: Turn | undefined;
-  #isPaused = false;
   #changedAt: number;
 
-  constructor(options: ConnectionOptions) {
-    this.#options = options;
-    this.#changedAt = options.shared.clock++;
-    const { socket } = options;
-    // Node reads on by itself after each request.
-    socket.on('resume', () => {
-      if (this.#isPaused) socket.pause();
+  /** @param tick A clock of which the unit does not matter. */
+  constructor(socket: PiecewiseSocket, tick: () => number) {
+    this.socket = socket;
+    this.#tick = tick;
+    this.#changedAt = tick();
+    socket.on('close', () => {
+      this.#waiting.length = 0;
     });
-    socket.on('close', () => this.#clear());
   }
 
-  get socket(): Socket {
-    return this.#options.socket;
-  }
-
-  /** When it last began to do nothing or something, on the shared clock. */
+  /** When a request was last begun or answered here. */
   get changedAt(): number {
     return this.#changedAt;
   }
@@ -75,53 +52,33 @@ export class Connection {
 
   /** Begins at once, or after everything that came before. */
   enter(turn: Turn): void {
-    if (this.#turn === undefined) this.#begin(turn);
-    else this.#wait(turn);
+    if (this.socket.destroyed) return;
+    if (this.#turn === undefined) {
+      this.#begin(turn);
+      return;
+    }
+    this.#waiting.push(turn);
+    if (this.#waiting.length >= WAITING_COUNT_MAX) this.socket.hold();
   }
 
   #begin(turn: Turn): void {
-    const { shared } = this.#options;
     this.#turn = turn;
-    this.#changedAt = shared.clock++;
+    this.#changedAt = this.#tick();
     turn.response.once('close', () => this.#advance());
     turn.begin();
   }
 
-  #wait(turn: Turn): void {
-    const { socket, shared, overflow } = this.#options;
-    if (socket.destroyed) return;
-    const count = this.#waiting.push(turn);
-    shared.waitingCount++;
-    if (count > WAITING_COUNT_MAX || (count > PAUSED_COUNT && shared.waitingCount > SHARED_COUNT_MAX)) {
-      this.#clear();
-      overflow();
-    } else if (count >= PAUSED_COUNT && !this.#isPaused) {
-      this.#isPaused = true;
-      socket.pause();
-    }
-  }
-
   #advance(): void {
-    const { socket, shared } = this.#options;
+    const { socket } = this;
     this.#turn = undefined;
-    this.#changedAt = shared.clock++;
-    if (socket.destroyed || socket.writableEnded) {
-      this.#clear();
-      return;
-    }
+    this.#changedAt = this.#tick();
+    if (socket.destroyed || socket.writableEnded) return;
     const next = this.#waiting.shift();
     if (next !== undefined) {
-      shared.waitingCount--;
-      this.#begin(next);
+      this.#turn = next;
+      // Other connections come in between.
+      setImmediate(() => this.#begin(next));
     }
-    if (this.#isPaused && this.#waiting.length < PAUSED_COUNT) {
-      this.#isPaused = false;
-      socket.resume();
-    }
-  }
-
-  #clear(): void {
-    this.#options.shared.waitingCount -= this.#waiting.length;
-    this.#waiting.length = 0;
+    if (this.#waiting.length === WAITING_COUNT_MAX - 1) socket.release();
   }
 }

@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net';
-import { Connection, type SharedLine, type Turn } from './connection.ts';
+import type { Duplex } from 'node:stream';
+import { Connection, type Turn } from './connection.ts';
 import { FailureGate } from './failure-gate.ts';
+import { PiecewiseSocket } from './piecewise-socket.ts';
 import type { RestLog } from './request-handler.ts';
 
 export interface ConnectionsOptions {
@@ -19,22 +21,23 @@ const CONNECTION_COUNT_MAX = 256;
 export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #failures = new FailureGate();
-  readonly #shared: SharedLine = { waitingCount: 0, clock: 0 };
-  readonly #all = new Map<Socket, Connection>();
+  readonly #all = new Map<Duplex, Connection>();
+  #clock = 0;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
   }
 
-  /** Takes a new connection in, or ends it. */
-  admit(socket: Socket): void {
+  /** Takes a new connection in, and returns what is to be served in its place; or ends it. */
+  admit(inner: Socket): PiecewiseSocket | undefined {
     if (this.#all.size >= CONNECTION_COUNT_MAX && !this.#makeRoom()) {
-      this.#end(socket, 'Too many connections have a request in work');
-      return;
+      this.#end(inner, 'Too many connections have a request in work');
+      return undefined;
     }
-    const overflow = (): void => this.#end(socket, 'Too many requests were sent before their answers were taken');
-    this.#all.set(socket, new Connection({ socket, shared: this.#shared, overflow }));
+    const socket = new PiecewiseSocket(inner);
+    this.#all.set(socket, new Connection(socket, () => this.#clock++));
     socket.on('close', () => this.#all.delete(socket));
+    return socket;
   }
 
   /** Begins a request when it is its turn on its connection. */
@@ -51,7 +54,7 @@ export class Connections {
     return true;
   }
 
-  #end(socket: Socket, reason: string): void {
+  #end(socket: Duplex, reason: string): void {
     socket.destroy();
     const leftOut = this.#failures.admit(reason, this.#options.nowMs());
     if (leftOut !== undefined) this.#options.log('warn', 'A connection was ended', { reason, leftOut });

@@ -138,7 +138,13 @@ function serve(server: Server, handler: RequestHandler, connections: Connections
     connections.enter({ request, response, begin: () => void handler.handle(request, response, isAwaited) });
   // Clients that end their side after the request (`nc -N`) still get the answer. Node has no option for it.
   (server as { httpAllowHalfOpen?: boolean }).httpAllowHalfOpen = true;
-  server.on('connection', (socket) => connections.admit(socket));
+  // Node's own, which takes any stream.
+  const [serveStream] = server.listeners('connection');
+  server.removeAllListeners('connection');
+  server.on('connection', (inner) => {
+    const socket = connections.admit(inner);
+    if (socket !== undefined) serveStream?.call(server, socket);
+  });
   server.on('request', (request, response) => take(request, response, false));
   server.on('checkContinue', (request, response) => take(request, response, true));
   server.on('checkExpectation', (request, response) => take(request, response, false));
