@@ -14,6 +14,8 @@ need openssl openssl
 need socat socat
 need ip iproute2
 need ping iputils-ping
+need python3 python3
+need setpriv util-linux
 # The release that Debian 12 has; whether it is that one is said by the tests.
 need nebula nebula
 command -v go >/dev/null || { echo "make interop needs Go 1.26 or newer on PATH: https://go.dev/dl" >&2; exit 1; }

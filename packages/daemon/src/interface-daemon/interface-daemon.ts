@@ -13,7 +13,7 @@ import { createServiceNotifier } from '@heddle/host/service-notify';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { TeamClaimsReader } from '../drivers/team-claims.ts';
 import { type OpenInterfaces, openInterfaces } from '../interfaces/open-interfaces.ts';
-import { installSignals } from '../process/process-guards.ts';
+import { aborted, installSignals } from '../process/process-guards.ts';
 import { writeToFile } from '../process/rotating-file.ts';
 import { openSplitLog, SPLIT_LOG_BYTES_MAX, type SplitLog } from '../process/split-log.ts';
 import type { LogRecord } from '../schema/reply.ts';
@@ -121,11 +121,4 @@ function createLog(splitLog: SplitLog, isVerbose: boolean): Log {
     if (level === 'debug' && !isVerbose) return;
     splitLog.write({ time: new Date().toISOString(), level, message, ...(fields === undefined ? {} : { fields }) });
   };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

@@ -5,8 +5,8 @@
  * - A subnet is an address of `lo0`, which outlives the daemon. It is ours when a record says the same address with the
  *   same bits, and this process has not been refused that address. The store is the only mark: whoever puts precisely the
  *   address of a record on `lo0` while ours is not there, as after a restart of the machine, has it taken for ours and
- *   removed with the record. The same goes for a record of the journal. A new record never gets an address that is there: that is looked at before the journal is
- *   written, and again before `lo0` is touched.
+ *   removed with the record. The same goes for a record of the journal. A new record never gets an address that is there:
+ *   that is looked at before the journal is written, and again before `lo0` is touched.
  */
 
 import { LOOPBACK_LINK, type PrefixedAddress } from '@heddle/host/macos/interface-commands';

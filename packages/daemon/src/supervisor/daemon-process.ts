@@ -23,7 +23,7 @@ import { type RestServers, serveBoth } from '../interface-daemon/serve-interface
 import { askHostFacts } from '../interfaces/host-facts.ts';
 import { openInterfaces } from '../interfaces/open-interfaces.ts';
 import { createLogFile } from '../process/log-file.ts';
-import { createSocketGuard, installSignals } from '../process/process-guards.ts';
+import { aborted, createSocketGuard, installSignals } from '../process/process-guards.ts';
 import { admitTeam } from '../registration/team-admission.ts';
 import type { LogRecord } from '../schema/reply.ts';
 import { isSupervisorRead, parseSupervisorRequest } from '../schema/supervisor-request.ts';
@@ -209,11 +209,4 @@ function readBootId(): string {
   } catch {
     return '';
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
