@@ -1,29 +1,10 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { SERVICE_OPTIONS } from '../../test/fake-service-system.ts';
 import { describeService, identifyService, type ServiceOptions } from './description.ts';
 import { checkServicePath, SERVICE_PATH_BYTES_MAX } from './service-path.ts';
 
-const OPTIONS: ServiceOptions = {
-  mode: undefined,
-  team: undefined,
-  daemon: undefined,
-  nodePath: '/usr/bin/node',
-  command: '/usr/local/bin/heddle',
-  packageFolder: '/usr/local/lib/heddle',
-  socketPath: undefined,
-  configRoot: undefined,
-  stateDbPath: undefined,
-  logFile: undefined,
-  errFile: undefined,
-  port: undefined,
-  isRest: false,
-  logGroup: undefined,
-  nebulaBinary: undefined,
-  teamConfigPath: undefined,
-  apiBase: undefined,
-};
-
-const describeWith = (options: Partial<ServiceOptions>) => describeService({ ...OPTIONS, ...options });
+const describeWith = (options: Partial<ServiceOptions>) => describeService({ ...SERVICE_OPTIONS, ...options });
 
 describe('a description', () => {
   it('of a desktop has the defaults of the daemon', () => {

@@ -1,29 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { SERVICE_OPTIONS } from '../../test/fake-service-system.ts';
 import { describeService, type ServiceDescription, type ServiceOptions } from './description.ts';
 import { renderLaunchdPlists } from './launchd-plist.ts';
 import { isOurUnit } from './unit-names.ts';
 
-const OPTIONS: ServiceOptions = {
-  mode: undefined,
-  team: undefined,
-  daemon: undefined,
-  nodePath: '/usr/local/bin/node',
-  command: '/usr/local/bin/heddle',
-  packageFolder: '/usr/local/lib/heddle',
-  socketPath: undefined,
-  configRoot: undefined,
-  stateDbPath: undefined,
-  logFile: undefined,
-  errFile: undefined,
-  port: undefined,
-  isRest: false,
-  logGroup: undefined,
-  nebulaBinary: undefined,
-  teamConfigPath: undefined,
-  apiBase: undefined,
-};
+const OPTIONS: ServiceOptions = { ...SERVICE_OPTIONS, nodePath: '/usr/local/bin/node' };
 
 type Value = string | number | boolean | Value[] | { [key: string]: Value };
 

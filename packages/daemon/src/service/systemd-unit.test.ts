@@ -3,30 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SERVICE_OPTIONS } from '../../test/fake-service-system.ts';
 import { describeService, type ServiceOptions } from './description.ts';
 import { listMissingFolders, renderSystemdUnits } from './systemd-unit.ts';
 import { isOurUnit } from './unit-names.ts';
 
-const OPTIONS: ServiceOptions = {
-  mode: undefined,
-  team: undefined,
-  daemon: undefined,
-  // Programs that are on every machine, for `systemd-analyze verify` looks for them.
-  nodePath: '/bin/sh',
-  command: '/usr/local/bin/heddle',
-  packageFolder: '/usr/local/lib/heddle',
-  socketPath: undefined,
-  configRoot: undefined,
-  stateDbPath: undefined,
-  logFile: undefined,
-  errFile: undefined,
-  port: undefined,
-  isRest: false,
-  logGroup: undefined,
-  nebulaBinary: '/bin/sh',
-  teamConfigPath: undefined,
-  apiBase: undefined,
-};
+// Programs that are on every machine, for `systemd-analyze verify` looks for them.
+const OPTIONS: ServiceOptions = { ...SERVICE_OPTIONS, nodePath: '/bin/sh', nebulaBinary: '/bin/sh' };
 
 type Directives = ReadonlyMap<string, readonly string[]>;
 
