@@ -20,7 +20,8 @@ const KINDS = ['tun', 'subnet'] as const;
 type Kind = (typeof KINDS)[number];
 
 const CYCLE_COUNT = 300;
-const WARM_UP_COUNT = 30;
+/** JavaScript is compiled while it runs. */
+const WARM_UP_COUNT = 200;
 const LISTED_COUNT = 256;
 const SUBNET_COUNT = 1000;
 const START_COUNT = 9;
