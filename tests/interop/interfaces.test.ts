@@ -7,6 +7,8 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { LinuxKernel } from '../../packages/daemon/src/interfaces/linux-kernel.ts';
+import type { SubnetRecord } from '../../packages/daemon/src/store/interface-records.ts';
 import { seededRng } from '../../packages/proto/test/seeded-rng.ts';
 import { enterNamespace } from '../support/enter-namespace.ts';
 import { InterfaceDaemon } from '../support/interface-daemon.ts';
@@ -231,6 +233,50 @@ describe('a TUN device', () => {
     await deleteAll();
     expect(kernelLinks()).toEqual([]);
   });
+});
+
+describe('the link of a subnet', () => {
+  const SUBNET: SubnetRecord = {
+    kind: 'subnet',
+    cidr: '10.1.0.0/24',
+    address: '10.1.0.1',
+    link: 'dummy0',
+    linkKind: 'dummy',
+    mtu: 1400,
+    mark: 77,
+    createdUnixMs: 0,
+  };
+  const SUBNET6: SubnetRecord = { ...SUBNET, cidr: 'fd00:1::/64', address: 'fd00:1::1' };
+
+  it.each(['dummy', 'bridge', 'ifb', 'tun'] as const)(
+    'may be of kind %s, where the kernel has it',
+    async (linkKind) => {
+      const kernel = new LinuxKernel('abcdef12', () => {});
+      const journalled = Promise.resolve();
+      for (const record of [SUBNET, SUBNET6]) {
+        const made = kernel.makeSubnet({ ...record, linkKind }, journalled);
+        const refusal = await made.then(
+          () => undefined,
+          (error: Error) => error,
+        );
+        if (refusal === undefined) {
+          const text = `${record.address}/${record.cidr.split('/')[1]}`;
+          expect(networksByLink()).toEqual({ dummy0: [text] });
+          expect(kernelLinks()).toMatchObject([
+            { mtu: 1400, group: '77', ifalias: `heddle subnet ${record.cidr} abcdef12` },
+          ]);
+          // Its own addresses answer, whatever stands in for a card.
+          expect((await run('ping', ['-c1', '-W2', record.address])).code).toBe(0);
+        } else {
+          expect(refusal).toMatchObject({ code: 'interface/unsupported' });
+          expect(kernel.subnetKinds).not.toContain(linkKind);
+        }
+        await kernel.remove({ ...record, linkKind });
+        expect(kernelLinks()).toEqual([]);
+      }
+      kernel.close();
+    },
+  );
 });
 
 describe('who may', () => {
