@@ -5,13 +5,13 @@ import { once } from 'node:events';
 import { fstatSync } from 'node:fs';
 import { connect, createServer, type Server, Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { CAN_RUN_AS_OTHERS } from '../test/other-user.ts';
 import { readLsofOwner } from './lsof-owner.ts';
 import { decideTcpOwner, readSocketOwner, readTcpOwner, type TcpConnection } from './socket-owner.ts';
 import { parseLoopbackTuple, reverseTuple, TCP_STATE, type TcpEnd, type TcpTuple } from './tcp-end.ts';
 import { openDiagTable, openProcTable, type TcpTable } from './tcp-tables.ts';
 
 const isLinux = process.platform === 'linux';
-const isLinuxRoot = isLinux && process.getuid?.() === 0;
 const NOBODY = 65534;
 const LSOF = spawnSync('which', ['lsof'], { encoding: 'utf8' }).stdout?.trim() ?? '';
 
@@ -64,134 +64,137 @@ const WAYS = [
   ['127.0.0.1', '::ffff:127.0.0.1'],
 ] as const;
 
-describe.skipIf(!isLinuxRoot)('the owner of a client (needs Linux, and root for clients of other users)', () => {
-  it.each(WAYS)('is found at %s called %s', async (address, to) => {
-    const { socket, connection } = await accept(address, { to });
-    expect(await readSocketOwner(socket)).toEqual({ uid: NOBODY });
-    expect(await readTcpOwner(connection)).toEqual({ uid: NOBODY });
-    expect(await readTcpOwner({ ...connection, inode: undefined })).toEqual({ uid: NOBODY });
-    expect(await readTcpOwner(connection, [openProcTable])).toEqual({ uid: NOBODY });
-  });
+describe.skipIf(!CAN_RUN_AS_OTHERS)(
+  'the owner of a client (needs Linux, root for clients of other users, and a Node.js that they may run)',
+  () => {
+    it.each(WAYS)('is found at %s called %s', async (address, to) => {
+      const { socket, connection } = await accept(address, { to });
+      expect(await readSocketOwner(socket)).toEqual({ uid: NOBODY });
+      expect(await readTcpOwner(connection)).toEqual({ uid: NOBODY });
+      expect(await readTcpOwner({ ...connection, inode: undefined })).toEqual({ uid: NOBODY });
+      expect(await readTcpOwner(connection, [openProcTable])).toEqual({ uid: NOBODY });
+    });
 
-  it('is found at a server that takes both families', async () => {
-    const { socket } = await accept('::', { to: '127.0.0.1' });
-    expect(socket.remoteAddress).toBe('::ffff:127.0.0.1');
-    expect(await readSocketOwner(socket)).toEqual({ uid: NOBODY });
-  });
+    it('is found at a server that takes both families', async () => {
+      const { socket } = await accept('::', { to: '127.0.0.1' });
+      expect(socket.remoteAddress).toBe('::ffff:127.0.0.1');
+      expect(await readSocketOwner(socket)).toEqual({ uid: NOBODY });
+    });
 
-  it('is told apart among clients of several users', async () => {
-    for (const uid of [0, NOBODY, 12345]) {
-      const { socket } = await accept('127.0.0.1', { uid });
-      expect(await readSocketOwner(socket)).toEqual({ uid });
-    }
-  });
+    it('is told apart among clients of several users', async () => {
+      for (const uid of [0, NOBODY, 12345]) {
+        const { socket } = await accept('127.0.0.1', { uid });
+        expect(await readSocketOwner(socket)).toEqual({ uid });
+      }
+    });
 
-  it('is found when the client has said that it sends no more', async () => {
-    const { socket, own } = await accept('127.0.0.1', { afterwards: SAYS_NO_MORE });
-    socket.resume();
-    await once(socket, 'end');
-    const table = openDiagTable();
-    closers.push(() => table.close());
-    expect([TCP_STATE.finWait1, TCP_STATE.finWait2]).toContain(table.find(reverseTuple(own))?.state);
-    expect(await readSocketOwner(socket)).toEqual({ uid: NOBODY });
-  });
-
-  it.each(['127.0.0.1', '::1'])('is nobody, not root, when the client at %s has closed', async (address) => {
-    const { socket, connection, own, client } = await accept(address, { afterwards: CLOSES });
-    if (client.exitCode === null) await once(client, 'exit');
-    for (const open of [openDiagTable, openProcTable]) {
-      const table = open();
+    it('is found when the client has said that it sends no more', async () => {
+      const { socket, own } = await accept('127.0.0.1', { afterwards: SAYS_NO_MORE });
+      socket.resume();
+      await once(socket, 'end');
+      const table = openDiagTable();
       closers.push(() => table.close());
-      expect(table.find(own)).toMatchObject({ inode: connection.inode });
-      expect(table.find(reverseTuple(own))).toMatchObject({ inode: 0 });
-      expect(await readTcpOwner(connection, [open])).toBeUndefined();
-    }
-    expect(await readSocketOwner(socket)).toBeUndefined();
-  });
+      expect([TCP_STATE.finWait1, TCP_STATE.finWait2]).toContain(table.find(reverseTuple(own))?.state);
+      expect(await readSocketOwner(socket)).toEqual({ uid: NOBODY });
+    });
 
-  it('is nobody when the client has reset the connection', async () => {
-    const { socket, connection, client } = await accept('127.0.0.1', { afterwards: RESETS });
-    client.kill('SIGKILL');
-    await once(client, 'exit');
-    expect(await readSocketOwner(socket)).toBeUndefined();
-    expect(await readTcpOwner(connection)).toBeUndefined();
-  });
+    it.each(['127.0.0.1', '::1'])('is nobody, not root, when the client at %s has closed', async (address) => {
+      const { socket, connection, own, client } = await accept(address, { afterwards: CLOSES });
+      if (client.exitCode === null) await once(client, 'exit');
+      for (const open of [openDiagTable, openProcTable]) {
+        const table = open();
+        closers.push(() => table.close());
+        expect(table.find(own)).toMatchObject({ inode: connection.inode });
+        expect(table.find(reverseTuple(own))).toMatchObject({ inode: 0 });
+        expect(await readTcpOwner(connection, [open])).toBeUndefined();
+      }
+      expect(await readSocketOwner(socket)).toBeUndefined();
+    });
 
-  it('is nobody when our end is another socket, or closed', async () => {
-    const { socket, connection } = await accept('127.0.0.1', {});
-    expect(await readTcpOwner({ ...connection, inode: connection.inode! + 1 })).toBeUndefined();
-    socket.destroy();
-    expect(await readSocketOwner(socket)).toBeUndefined();
-    await once(socket, 'close');
-    expect(await readTcpOwner(connection)).toBeUndefined();
-  });
+    it('is nobody when the client has reset the connection', async () => {
+      const { socket, connection, client } = await accept('127.0.0.1', { afterwards: RESETS });
+      client.kill('SIGKILL');
+      await once(client, 'exit');
+      expect(await readSocketOwner(socket)).toBeUndefined();
+      expect(await readTcpOwner(connection)).toBeUndefined();
+    });
 
-  it('is asked of the next table when one cannot be opened or does not know our end', async () => {
-    const { connection } = await accept('127.0.0.1', {});
-    const broken = () => {
-      throw new Error('no such table');
-    };
-    const empty = () => tableOf([]);
-    expect(await readTcpOwner(connection, [broken, empty, openProcTable])).toEqual({ uid: NOBODY });
-    expect(await readTcpOwner(connection, [broken, empty])).toBeUndefined();
-    expect(await readTcpOwner(connection, [])).toBeUndefined();
-  });
+    it('is nobody when our end is another socket, or closed', async () => {
+      const { socket, connection } = await accept('127.0.0.1', {});
+      expect(await readTcpOwner({ ...connection, inode: connection.inode! + 1 })).toBeUndefined();
+      socket.destroy();
+      expect(await readSocketOwner(socket)).toBeUndefined();
+      await once(socket, 'close');
+      expect(await readTcpOwner(connection)).toBeUndefined();
+    });
 
-  it('is not asked of the next table when one knew our end of another connection', async () => {
-    const { connection } = await accept('127.0.0.1', {});
-    let isListed = true;
-    const first = () => (isListed ? openDiagTable() : tableOf([]));
-    expect(await readTcpOwner(connection, [first])).toEqual({ uid: NOBODY });
-    isListed = false;
-    let isRead = false;
-    const second = () => {
-      isRead = true;
-      return openProcTable();
-    };
-    expect(await readTcpOwner(connection, [first, second])).toBeUndefined();
-    expect(isRead).toBe(false);
-  });
+    it('is asked of the next table when one cannot be opened or does not know our end', async () => {
+      const { connection } = await accept('127.0.0.1', {});
+      const broken = () => {
+        throw new Error('no such table');
+      };
+      const empty = () => tableOf([]);
+      expect(await readTcpOwner(connection, [broken, empty, openProcTable])).toEqual({ uid: NOBODY });
+      expect(await readTcpOwner(connection, [broken, empty])).toBeUndefined();
+      expect(await readTcpOwner(connection, [])).toBeUndefined();
+    });
 
-  it('is what the tables of the kernel and iproute2 agree on', async ({ skip }) => {
-    if (spawnSync('ss', ['-V']).status !== 0) skip('needs ss of iproute2');
-    const { own, connection } = await accept('::1', {});
-    const line = execFileSync('ss', ['-Htne', 'sport', '=', String(connection.remote.port)], { encoding: 'utf8' });
-    const inode = Number(/ ino:(\d+) /.exec(line)?.[1]);
-    expect(line).toContain(`uid:${NOBODY} `);
-    for (const table of [openDiagTable(), openProcTable()]) {
-      expect(table.find(reverseTuple(own))).toEqual({ state: TCP_STATE.established, uid: NOBODY, inode });
-      table.close();
-    }
-  });
+    it('is not asked of the next table when one knew our end of another connection', async () => {
+      const { connection } = await accept('127.0.0.1', {});
+      let isListed = true;
+      const first = () => (isListed ? openDiagTable() : tableOf([]));
+      expect(await readTcpOwner(connection, [first])).toEqual({ uid: NOBODY });
+      isListed = false;
+      let isRead = false;
+      const second = () => {
+        isRead = true;
+        return openProcTable();
+      };
+      expect(await readTcpOwner(connection, [first, second])).toBeUndefined();
+      expect(isRead).toBe(false);
+    });
 
-  it('is not that of the socket which listens at the address of the client', async () => {
-    const { connection } = await accept('127.0.0.1', {});
-    const listener = parseLoopbackTuple(connection.local, { address: '127.0.0.1', port: 1 })!;
-    for (const table of [openDiagTable(), openProcTable()]) {
-      expect(table.find(listener)).toBeUndefined();
-      table.close();
-    }
-  });
+    it('is what the tables of the kernel and iproute2 agree on', async ({ skip }) => {
+      if (spawnSync('ss', ['-V']).status !== 0) skip('needs ss of iproute2');
+      const { own, connection } = await accept('::1', {});
+      const line = execFileSync('ss', ['-Htne', 'sport', '=', String(connection.remote.port)], { encoding: 'utf8' });
+      const inode = Number(/ ino:(\d+) /.exec(line)?.[1]);
+      expect(line).toContain(`uid:${NOBODY} `);
+      for (const table of [openDiagTable(), openProcTable()]) {
+        expect(table.find(reverseTuple(own))).toEqual({ state: TCP_STATE.established, uid: NOBODY, inode });
+        table.close();
+      }
+    });
 
-  it.skipIf(LSOF === '')('is found by lsof as well (needs lsof)', async () => {
-    for (const address of ['127.0.0.1', '::1']) {
-      const { connection } = await accept(address, {});
-      const { local, remote } = connection;
-      expect(await readLsofOwner(local, remote, LSOF)).toEqual({ uid: NOBODY });
-      expect(await readLsofOwner(remote, local, LSOF)).toBeUndefined();
-      expect(await readLsofOwner(local, remote, '/bin/false')).toBeUndefined();
-      expect(await readLsofOwner(local, remote, '/nonexistent/lsof')).toBeUndefined();
-    }
-  });
+    it('is not that of the socket which listens at the address of the client', async () => {
+      const { connection } = await accept('127.0.0.1', {});
+      const listener = parseLoopbackTuple(connection.local, { address: '127.0.0.1', port: 1 })!;
+      for (const table of [openDiagTable(), openProcTable()]) {
+        expect(table.find(listener)).toBeUndefined();
+        table.close();
+      }
+    });
 
-  it.skipIf(LSOF === '')('is not asked of lsof more than eight times at once (needs lsof)', async () => {
-    const { connection } = await accept('127.0.0.1', {});
-    const ask = () => readLsofOwner(connection.local, connection.remote, LSOF);
-    const answers = await Promise.all(Array.from({ length: 10 }, ask));
-    expect(answers.filter((answer) => answer === undefined).length).toBeGreaterThanOrEqual(2);
-    expect(await ask()).toEqual({ uid: NOBODY });
-  });
-});
+    it.skipIf(LSOF === '')('is found by lsof as well (needs lsof)', async () => {
+      for (const address of ['127.0.0.1', '::1']) {
+        const { connection } = await accept(address, {});
+        const { local, remote } = connection;
+        expect(await readLsofOwner(local, remote, LSOF)).toEqual({ uid: NOBODY });
+        expect(await readLsofOwner(remote, local, LSOF)).toBeUndefined();
+        expect(await readLsofOwner(local, remote, '/bin/false')).toBeUndefined();
+        expect(await readLsofOwner(local, remote, '/nonexistent/lsof')).toBeUndefined();
+      }
+    });
+
+    it.skipIf(LSOF === '')('is not asked of lsof more than eight times at once (needs lsof)', async () => {
+      const { connection } = await accept('127.0.0.1', {});
+      const ask = () => readLsofOwner(connection.local, connection.remote, LSOF);
+      const answers = await Promise.all(Array.from({ length: 10 }, ask));
+      expect(answers.filter((answer) => answer === undefined).length).toBeGreaterThanOrEqual(2);
+      expect(await ask()).toEqual({ uid: NOBODY });
+    });
+  },
+);
 
 describe.skipIf(!isLinux)('the owner of a client in this process', () => {
   it('is this user', async () => {
@@ -205,8 +208,8 @@ describe.skipIf(!isLinux)('the owner of a client in this process', () => {
   });
 });
 
-describe.skipIf(!isLinuxRoot)(
-  'the owner of the server that we are connected to (needs Linux, and root for another user)',
+describe.skipIf(!CAN_RUN_AS_OTHERS)(
+  'the owner of the server that we are connected to (needs Linux, root for another user, and a Node.js that it may run)',
   () => {
     it.each(['127.0.0.1', '::1'])('at %s is found as soon as it has answered', async (address) => {
       const script = `

@@ -6,11 +6,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CAN_RUN_AS_OTHERS } from '../../../host/test/other-user.ts';
 import { runHeddle, ScriptedDaemon, TUN } from '../../test/scripted-daemon.ts';
 import { checkServerOwner } from './server-owner.ts';
 
 const TOKEN = 'abc-DEF_0123456789==';
-const isLinuxRoot = process.platform === 'linux' && process.getuid?.() === 0;
 const NOBODY = 65534;
 
 let dir: string;
@@ -61,38 +61,41 @@ class Thief {
   }
 }
 
-describe.skipIf(!isLinuxRoot)('a server of another user (needs Linux, and root to start one)', () => {
-  it('is asked without the token who it is, and gets no more', async () => {
-    const thief = await Thief.start({ uid: NOBODY, afterwards: '' });
-    const { status, out, err } = await runHeddle(`tun create --port ${thief.port} --token-file ${tokenFile}`);
-    expect(await thief.end()).toMatch(/^GET \/healthz HTTP\/1\.1\r\n(?:(?!authorization)[^\r\n]+\r\n)+\r\n$/i);
-    expect([status, out]).toEqual([4, '']);
-    const host = `127.0.0.1:${thief.port}`;
-    expect(err).toMatch(
-      `heddle: The program at ${host} belongs to user ${NOBODY}: the token was not sent [rest/foreign-server]`,
-    );
-  });
+describe.skipIf(!CAN_RUN_AS_OTHERS)(
+  'a server of another user (needs Linux, root to start one, and a Node.js that it may run)',
+  () => {
+    it('is asked without the token who it is, and gets no more', async () => {
+      const thief = await Thief.start({ uid: NOBODY, afterwards: '' });
+      const { status, out, err } = await runHeddle(`tun create --port ${thief.port} --token-file ${tokenFile}`);
+      expect(await thief.end()).toMatch(/^GET \/healthz HTTP\/1\.1\r\n(?:(?!authorization)[^\r\n]+\r\n)+\r\n$/i);
+      expect([status, out]).toEqual([4, '']);
+      const host = `127.0.0.1:${thief.port}`;
+      expect(err).toMatch(
+        `heddle: The program at ${host} belongs to user ${NOBODY}: the token was not sent [rest/foreign-server]`,
+      );
+    });
 
-  it('is nobody when it closes at once, which is as bad', async () => {
-    const thief = await Thief.start({ uid: NOBODY, afterwards: 'socket.destroy();' });
-    const { status, err } = await runHeddle(`tun create --port ${thief.port} --token-file ${tokenFile}`);
-    expect(await thief.end()).not.toContain(TOKEN);
-    expect(status).toBeGreaterThan(0);
-    expect(err).toMatch(/\[rest\/(?:foreign-server|bad-answer)\]/);
-  });
+    it('is nobody when it closes at once, which is as bad', async () => {
+      const thief = await Thief.start({ uid: NOBODY, afterwards: 'socket.destroy();' });
+      const { status, err } = await runHeddle(`tun create --port ${thief.port} --token-file ${tokenFile}`);
+      expect(await thief.end()).not.toContain(TOKEN);
+      expect(status).toBeGreaterThan(0);
+      expect(err).toMatch(/\[rest\/(?:foreign-server|bad-answer)\]/);
+    });
 
-  it('answers whoever has no token to lose', async () => {
-    const thief = await Thief.start({ uid: NOBODY, afterwards: '' });
-    const { status } = await runHeddle(`tun create --port ${thief.port}`);
-    expect([status, await thief.end()]).toEqual([0, expect.stringMatching(/^POST \/tun /)]);
-  });
+    it('answers whoever has no token to lose', async () => {
+      const thief = await Thief.start({ uid: NOBODY, afterwards: '' });
+      const { status } = await runHeddle(`tun create --port ${thief.port}`);
+      expect([status, await thief.end()]).toEqual([0, expect.stringMatching(/^POST \/tun /)]);
+    });
 
-  it('is told apart from one of root', async () => {
-    const friend = await Thief.start({ uid: 0, afterwards: '' });
-    const { status } = await runHeddle(`tun create --port ${friend.port} --token-file ${tokenFile}`);
-    expect([status, await friend.end()]).toEqual([0, expect.stringContaining(`authorization: Bearer ${TOKEN}\r\n`)]);
-  });
-});
+    it('is told apart from one of root', async () => {
+      const friend = await Thief.start({ uid: 0, afterwards: '' });
+      const { status } = await runHeddle(`tun create --port ${friend.port} --token-file ${tokenFile}`);
+      expect([status, await friend.end()]).toEqual([0, expect.stringContaining(`authorization: Bearer ${TOKEN}\r\n`)]);
+    });
+  },
+);
 
 describe('a server of our own user', () => {
   let daemon: ScriptedDaemon;
