@@ -55,12 +55,22 @@ describe('the flags of an interface daemon', () => {
     expect(poolsOf('--pool', 'fd00:5::/48')).toEqual({ ipv4: ['10.0.0.0/8'], ipv6: ['fd00:5::/48'] });
   });
 
+  it('take a pool that is wider than any network', () => {
+    expect(poolsOf('--pool', '10.0.0.0/7', '--pool', 'fd00::/8')).toEqual({ ipv4: ['10.0.0.0/7'], ipv6: ['fd00::/8'] });
+  });
+
   it.each([
     ['--port', '65536'],
     ['--port', '-1'],
     ['--port', '3030x'],
     ['--pool', '10.64.0.1/10'],
     ['--pool', '10.64/10'],
+    ['--pool', '127.0.0.0/8'],
+    ['--pool', '169.254.0.0/16'],
+    ['--pool', '224.0.0.0/4'],
+    ['--pool', '10.0.0.0/31'],
+    ['--pool', 'fe80::/10'],
+    ['--pool', 'ff00::/8'],
     ['--log-format', 'xml'],
     ['--prot', '3030'],
     ['extra', 'words'],

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import type { IpPrefix } from '@heddle/proto/ip/prefix';
 import { TailnetError } from '@heddle/tailnet/tailnet-error';
 import { parseNetwork } from '../allocation/cidr-text.ts';
+import { judgeRange } from '../allocation/judge-request.ts';
 import type { AddressPools } from '../interfaces/choose-network.ts';
 
 /** Which of the two programs. */
@@ -64,6 +65,9 @@ export const DEFAULT_REST_PORTS: Readonly<Record<InterfaceDaemonKind, number>> =
 /** The first TUN device is documented as 10.0.0.1. */
 const DEFAULT_POOL = '10.0.0.0/8';
 
+/** Of a network, as requests may ask for it. */
+const BITS_MIN = 8;
+const BITS_MIN_IPV6 = 48;
 /** Pools unless others are given. */
 export const DEFAULT_POOLS: AddressPools = { ipv4: [parsePool(DEFAULT_POOL)], ipv6: [] };
 
@@ -118,6 +122,14 @@ function pathOf(value: string | undefined): string | undefined {
   return value === undefined ? undefined : resolve(value);
 }
 
+/** A pool may be wider than any network taken from it; what no network may be is no pool either. */
+function checkPool(pool: IpPrefix, text: string): IpPrefix {
+  const bits = Math.max(pool.bits, pool.address.family === 4 ? BITS_MIN : BITS_MIN_IPV6);
+  const { refusals } = judgeRange({ address: pool.address, bits });
+  if (refusals.length === 0) return pool;
+  throw badOption(`--pool "${text}" has no network to give: ${refusals.join('; ')}`);
+}
+
 /** @throws {TailnetError} `usage/bad-option`. */
 export function parsePort(text: string | undefined, fallback: number, flag: string): number {
   if (text === undefined) return fallback;
@@ -132,7 +144,7 @@ function parseLogFormat(text: Values['log-format']): 'json' | 'text' {
 
 function parsePool(text: string): IpPrefix {
   const pool = parseNetwork(text);
-  if (pool.kind === 'ok') return pool.prefix;
+  if (pool.kind === 'ok') return checkPool(pool.prefix, text);
   if (pool.kind === 'host-bits') throw badOption(`--pool "${text}" has host bits; write ${pool.hint}`);
   throw badOption(`--pool is a network such as 10.64.0.0/10, not "${text}"`);
 }
