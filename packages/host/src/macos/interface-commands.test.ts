@@ -90,7 +90,7 @@ describe('values that do not fit', () => {
         ];
         for (const build of builders) {
           const strays = commandOrNothing(build).filter((word) => !/^[a-z0-9/][a-z0-9.:/]*$/i.test(word));
-          const isLinkName = (word: string): boolean => word === link && /^[A-Za-z][A-Za-z0-9_.-]{0,14}$/.test(word);
+          const isLinkName = (word: string): boolean => word === link && /^[A-Za-z][A-Za-z0-9_]{0,14}$/.test(word);
           expect(strays.filter((word) => !options.has(word) && !/^::/.test(word) && !isLinkName(word))).toEqual([]);
         }
       }),
